@@ -1,0 +1,177 @@
+//! A run, validated once: every later stage reads these types and re-checks nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// Everything `load` or `tail` needs to know.
+#[derive(Debug)]
+pub struct Job {
+    /// The connector's `name`: label prefix and consumer group come from it.
+    pub name: String,
+    pub source: Source,
+    pub format: Format,
+    pub routes: Routes,
+    pub target: Target,
+    pub flush: FlushPolicy,
+    pub delivery: DeliveryChoice,
+    /// Parallel conversion lanes (`tasks.max`).
+    pub lanes: usize,
+    /// Loads in flight at once (`--loads`).
+    pub loads: usize,
+    /// The one byte budget (`--memory`): fetch queue, rows and bodies in flight.
+    pub memory_bytes: u64,
+    /// Failed attempts in a row before a run gives up (`sink.maxretries`); `None`: never.
+    pub max_retries: Option<u32>,
+    /// Print no record content anywhere.
+    pub redact_values: bool,
+}
+
+/// Where records come from.
+#[derive(Debug)]
+pub struct Source {
+    pub bootstrap: String,
+    pub topics: Topics,
+    /// Consumer group, `connect-<name>` unless said otherwise.
+    pub group: String,
+    /// Said explicitly (`-G`, `consumer.override.group.id`): never replaced by a derived one.
+    pub group_is_explicit: bool,
+    /// Only these partitions (`-p`); empty: all.
+    pub partitions: Vec<u32>,
+    /// librdkafka properties in the order they apply, translated from the Java client's.
+    pub properties: Vec<(String, PropertyValue)>,
+}
+
+/// A librdkafka property's value; secret ones print as `(hidden)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyValue {
+    Plain(String),
+    Hidden(Secret),
+}
+
+#[derive(Debug, Clone)]
+pub enum Topics {
+    Named(Vec<String>),
+    /// Java's meaning: the whole name must match.
+    Matching(regex::Regex),
+}
+
+/// What the record bytes are and what the load body is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    pub value: ValueForm,
+    pub body: Body,
+}
+
+/// How a record's value is read. The converters of the formats issue join here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueForm {
+    /// JsonConverter without schemas: one JSON object a record.
+    Json,
+    /// String or ByteArray converter: ready-made JSON text or a CSV line.
+    Text,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    Json,
+    /// Rows end with these bytes (`sink.properties.row_delimiter`, `\n` by default).
+    Csv {
+        row_delimiter: Vec<u8>,
+    },
+}
+
+/// Topic to table: the map first, then the topic's own name.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    /// (topic, table); a table may be `db.table`.
+    pub map: Vec<(String, String)>,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub struct Target {
+    pub fe: Vec<FeAddress>,
+    pub database: String,
+    pub user: String,
+    pub password: Secret,
+    /// Where the password came from, for the hint of a refused login: "`starrocks.password` (f:9)".
+    pub password_origin: String,
+    /// Where the FE addresses came from, likewise.
+    pub fe_origin: String,
+    /// Stream Load headers in lower case (`sink.properties.*`, `-H`), ours excluded.
+    pub headers: Vec<(String, String)>,
+    pub compression: Compression,
+    pub connect_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeAddress {
+    pub https: bool,
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Lz4Frame,
+    Gzip,
+    Zstd,
+}
+
+/// When a batch is sealed: whichever comes first.
+#[derive(Debug, Clone)]
+pub struct FlushPolicy {
+    pub max_bytes: u64,
+    pub interval: Duration,
+    /// `offset.flush.interval.ms`.
+    pub offset_interval: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryChoice {
+    ExactlyOnce,
+    AtLeastOnce,
+    Auto,
+}
+
+/// How far a run goes: `load` builds the first, `tail` the second, so `tail` cannot have a bound.
+#[derive(Debug, Clone)]
+pub enum Extent {
+    Until(Bounds),
+    Forever { start: Start, drain_timeout: Duration, status_file: Option<PathBuf> },
+}
+
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    pub start: Start,
+    pub until: Until,
+    pub max_messages: Option<u64>,
+}
+
+/// `-o`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The group's committed offset, else the beginning.
+    Stored,
+    Beginning,
+    End,
+    At(u64),
+    /// This many before the end.
+    Last(u64),
+    /// Milliseconds since the epoch.
+    Time(i64),
+}
+
+/// `--until`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// High watermarks when the run starts.
+    Now,
+    /// This offset, exclusive.
+    At(u64),
+    /// The first record at or after this time, exclusive; milliseconds since the epoch.
+    Time(i64),
+}

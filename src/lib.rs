@@ -1,0 +1,10 @@
+//! starsink loads Apache Kafka topics into StarRocks through Stream Load.
+//!
+//! Modules stand in reading order: what a record is, how a run is described, how rows are made,
+//! how they reach StarRocks, and what a person sees of it. `docs/ARCHITECTURE.md` is the map.
+
+pub mod error;
+pub mod record;
+pub mod secret;
+
+pub mod config;

@@ -8,3 +8,7 @@ pub mod record;
 pub mod secret;
 
 pub mod config;
+
+pub mod encode;
+pub mod kafka;
+pub mod starrocks;

@@ -1,0 +1,6 @@
+//! Kafka through librdkafka: one consumer, its group, its partitions. The only user of `rdkafka`.
+//! Knows nothing of StarRocks, and decides nothing about offsets: `delivery` does.
+
+pub mod consumer;
+pub mod extent;
+pub mod queue;

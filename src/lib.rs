@@ -8,3 +8,4 @@ pub mod record;
 pub mod secret;
 
 pub mod config;
+pub mod delivery;

@@ -6,9 +6,8 @@
 pub mod error;
 pub mod record;
 pub mod secret;
-
 pub mod config;
-
 pub mod encode;
+pub mod delivery;
 pub mod kafka;
 pub mod starrocks;

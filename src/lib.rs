@@ -8,3 +8,5 @@ pub mod record;
 pub mod secret;
 
 pub mod config;
+
+pub mod kafka;

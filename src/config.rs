@@ -1,3 +1,226 @@
 //! Text in, [`job::Job`] out: files, flags and environment become one validated description of a run.
+//!
+//! [`load`] is the only door. It reads nothing by itself: files come through [`Environment`], flags
+//! through [`Overrides`]. Every problem of a configuration is found in one pass.
 
+mod build;
+mod client;
+pub mod connect;
+pub mod entry;
+mod headers;
 pub mod job;
+pub mod keys;
+pub mod pattern;
+pub mod properties;
+pub mod providers;
+mod routes;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::connect::ConnectFile;
+pub use crate::config::entry::{Entry, Note, Origin, Weight};
+use crate::config::job::{DeliveryChoice, Job};
+use crate::config::providers::Providers;
+use crate::config::settings::Settings;
+use crate::error::Problem;
+use crate::secret::Secret;
+
+/// What the process hands down of the world outside.
+pub struct Environment<'a> {
+    /// For `${env:NAME}`.
+    pub vars: &'a BTreeMap<String, String>,
+    /// A file's bytes; the path `-` is standard input.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Whether others than the owner may read this file.
+    pub is_exposed: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Environment<'_> {
+    /// A file's bytes, or one line that says why not.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        (self.read_file)(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// What flags and their environment variables say; they win over every file.
+#[derive(Debug)]
+pub struct Overrides {
+    /// Keys of the table, said by flags; the last of equal ones wins.
+    pub keys: Vec<Entry>,
+    /// `-t`: topics, or one pattern beginning with `^`; empty: the files'.
+    pub topics: Vec<String>,
+    /// `--map`, each `TOPIC:TABLE[,…]`; added to the files' map and stronger.
+    pub map: Vec<Entry>,
+    pub password: Option<Password>,
+    /// `STARSINK_KAFKA_PASSWORD`: takes the place of the password in `sasl.jaas.config`.
+    pub kafka_password: Option<Secret>,
+    /// `-G`.
+    pub group: Option<String>,
+    /// `-p`.
+    pub partitions: Vec<u32>,
+    /// `-X`: librdkafka's own properties, applied last.
+    pub kafka: Vec<(String, String)>,
+    /// `--flush-bytes`; not held to the range of `bufferflush.maxbytes`.
+    pub flush_bytes: Option<u64>,
+    /// `--flush-interval`; not held to the range of `bufferflush.intervalms`.
+    pub flush_interval: Option<Duration>,
+    pub loads: usize,
+    pub memory_bytes: u64,
+    pub delivery: DeliveryChoice,
+    pub redact_values: bool,
+}
+
+/// `--loads` and `--memory` when not given.
+pub const DEFAULT_LOADS: usize = 4;
+pub const DEFAULT_MEMORY_BYTES: u64 = 96 * 1024 * 1024;
+
+impl Default for Overrides {
+    fn default() -> Self {
+        Overrides {
+            keys: vec![],
+            topics: vec![],
+            map: vec![],
+            password: None,
+            kafka_password: None,
+            group: None,
+            partitions: vec![],
+            kafka: vec![],
+            flush_bytes: None,
+            flush_interval: None,
+            loads: DEFAULT_LOADS,
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+            delivery: DeliveryChoice::Auto,
+            redact_values: false,
+        }
+    }
+}
+
+/// The StarRocks password from outside the files.
+#[derive(Debug)]
+pub enum Password {
+    /// The file's text without its final newline; `-` is standard input.
+    File {
+        path: PathBuf,
+        origin: Origin,
+    },
+    Text {
+        secret: Secret,
+        origin: Origin,
+    },
+}
+
+/// Reads the configuration of one run: files in the order given, `-` for standard input, then
+/// overrides. Gives all problems at once; notes tell what is worth saying about a good one.
+pub fn load(
+    files: &[String],
+    overrides: &Overrides,
+    environment: &Environment<'_>,
+) -> Result<(Job, Vec<Note>), Vec<Problem>> {
+    let mut notes = vec![];
+    let files = read_files(files, environment, &mut notes)?;
+    let files = one_connector(files, &mut notes)?;
+    let files = resolve_references(files, environment, &mut notes)?;
+    let mut settings = Settings::layered(files, overrides.keys.clone());
+    settings.check_against_table();
+    let job = build::job(&mut settings, overrides, environment);
+    notes.append(&mut settings.notes);
+    match job {
+        Some(job) if settings.problems.is_empty() => Ok((job, notes)),
+        _ => Err(settings.problems),
+    }
+}
+
+fn read_files(
+    paths: &[String],
+    environment: &Environment<'_>,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<ConnectFile>, Vec<Problem>> {
+    let mut files = vec![];
+    let mut problems = vec![];
+    for path in paths {
+        let bytes = (environment.read_file)(Path::new(path)).map_err(|error| {
+            let name = if path == "-" { "standard input" } else { path };
+            Problem::usage(format!("cannot read `{name}`")).cause(reason(&error))
+        });
+        match bytes.and_then(|bytes| connect::parse(path, &bytes, notes)) {
+            Ok(file) => files.push(file),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// An I/O error's words without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The StarRocks sink's class, and what Kafka Connect lets people write instead.
+const CONNECTOR_CLASSES: [&str; 3] = [
+    "com.starrocks.connector.kafka.StarRocksSinkConnector",
+    "StarRocksSinkConnector",
+    "StarRocksSink",
+];
+
+/// Leaves out files of other connectors, which `connect-standalone` is given on the same command
+/// line, and refuses two StarRocks sinks.
+fn one_connector(
+    files: Vec<ConnectFile>,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<ConnectFile>, Vec<Problem>> {
+    let is_ours = |class: &Entry| CONNECTOR_CLASSES.contains(&class.value.trim());
+    let (ours, foreign): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.get("connector.class").is_none_or(is_ours));
+    let has_sink = ours.iter().any(|file| file.get("connector.class").is_some());
+    let classes = || foreign.iter().filter_map(|file| file.get("connector.class"));
+    if !has_sink && !foreign.is_empty() {
+        let refuse = |class: &Entry| {
+            let what = format!("connector `{}` is not the StarRocks sink", class.value.trim());
+            let hint = format!("`connector.class` must be `{}`", CONNECTOR_CLASSES[0]);
+            Problem::usage(what).at(class.place()).hint(hint)
+        };
+        return Err(classes().map(refuse).collect());
+    }
+    for class in classes() {
+        let text = format!("the file of connector `{}` is left out", class.value.trim());
+        notes.push(Note::warning(text).at(class.place()));
+    }
+    match two_names(&ours) {
+        Some(problem) => Err(vec![problem]),
+        None => Ok(ours),
+    }
+}
+
+fn two_names(files: &[ConnectFile]) -> Option<Problem> {
+    let sinks = files.iter().filter(|file| file.get("connector.class").is_some());
+    let mut names = sinks.filter_map(|file| file.get("name"));
+    let first = names.next()?;
+    let second = names.find(|name| name.value.trim() != first.value.trim())?;
+    let what = format!(
+        "two connectors are given, `{}` and `{}`; one process runs one",
+        first.value.trim(),
+        second.value.trim()
+    );
+    Some(Problem::usage(what).at(first.place()).at(second.place()))
+}
+
+fn resolve_references(
+    mut files: Vec<ConnectFile>,
+    environment: &Environment<'_>,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<ConnectFile>, Vec<Problem>> {
+    let declared = |key: &str| files.iter().rev().find_map(|file| file.get(key));
+    let providers = Providers::declared(declared)?;
+    let mut problems = vec![];
+    for entry in files.iter_mut().flat_map(|file| &mut file.entries) {
+        if let Err(problem) = providers.resolve(entry, environment, notes) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::pattern::TopicPattern;
 use crate::secret::Secret;
 
 /// Everything `load` or `tail` needs to know.
@@ -39,8 +40,34 @@ pub struct Source {
     pub group_is_explicit: bool,
     /// Only these partitions (`-p`); empty: all.
     pub partitions: Vec<u32>,
-    /// librdkafka properties in the order they apply, translated from the Java client's.
+    /// librdkafka properties, each once, translated from the Java client's. They hold no
+    /// `bootstrap.servers`, `group.id` and `auto.offset.reset`: those are fields here.
     pub properties: Vec<(String, PropertyValue)>,
+    /// Where a partition begins for which the group has no offset (`auto.offset.reset`).
+    pub reset: Reset,
+    /// Set when brokers want an OAUTHBEARER token: it must be fetched with these.
+    pub oauth: Option<OAuth>,
+}
+
+/// What applies where the group has no offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    Beginning,
+    End,
+    /// Stop with an error.
+    Refuse,
+}
+
+/// How to get an access token: OAuth 2's client credentials grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth {
+    /// `sasl.oauthbearer.token.endpoint.url`, http or https.
+    pub endpoint: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scope: Option<String>,
+    /// SASL extensions, sent to the broker beside the token.
+    pub extensions: Vec<(String, String)>,
 }
 
 /// A librdkafka property's value; secret ones print as `(hidden)`.
@@ -54,7 +81,7 @@ pub enum PropertyValue {
 pub enum Topics {
     Named(Vec<String>),
     /// Java's meaning: the whole name must match.
-    Matching(regex::Regex),
+    Matching(TopicPattern),
 }
 
 /// What the record bytes are and what the load body is made of.
@@ -100,7 +127,8 @@ pub struct Target {
     pub password_origin: String,
     /// Where the FE addresses came from, likewise.
     pub fe_origin: String,
-    /// Stream Load headers in lower case (`sink.properties.*`, `-H`), ours excluded.
+    /// Stream Load headers in lower case (`sink.properties.*`, `-H`), ours excluded: no `format`,
+    /// `compression`, `strip_outer_array` or `ignore_json_size`. Values are legal header values.
     pub headers: Vec<(String, String)>,
     pub compression: Compression,
     pub connect_timeout: Duration,
@@ -151,10 +179,10 @@ pub struct Bounds {
     pub max_messages: Option<u64>,
 }
 
-/// `-o`
+/// `-o`. In `tail` it says where to begin if the group has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The group's committed offset, else the beginning.
+    /// The group's committed offset, else what [`Source::reset`] says.
     Stored,
     Beginning,
     End,

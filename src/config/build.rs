@@ -1,0 +1,382 @@
+//! Effective settings become a [`Job`]. Owns what keys mean together; single values were held
+//! against the key table before.
+
+use std::time::Duration;
+
+use crate::config::entry::{Entry, Note, Origin};
+use crate::config::job::{FeAddress, FlushPolicy, Job, Source, Target, Topics, ValueForm};
+use crate::config::pattern::TopicPattern;
+use crate::config::settings::{Settings, split_list};
+use crate::config::{Environment, Overrides, Password, client, headers, routes};
+use crate::error::Problem;
+use crate::secret::Secret;
+
+/// The job, or `None` with the reasons in `settings.problems`. Goes on after a problem, so that all
+/// are found at once.
+pub(super) fn job(
+    settings: &mut Settings,
+    overrides: &Overrides,
+    environment: &Environment<'_>,
+) -> Option<Job> {
+    let name = name(settings, overrides);
+    let topics = topics(settings, overrides);
+    let routes = routes::read(settings, &overrides.map, topics.as_ref());
+    let value = value_form(settings);
+    let format = headers::format(settings, value);
+    let target = target(settings, overrides, environment);
+    let flush = flush(settings, overrides);
+    let lanes = lanes(settings);
+    let max_retries = settings.number("sink.maxretries").map(|most| u32::try_from(most).ok());
+    let source = source(settings, overrides, environment, name.as_deref(), topics);
+    Some(Job {
+        name: name?,
+        source: source?,
+        format,
+        routes,
+        target: target?,
+        flush: flush?,
+        delivery: overrides.delivery,
+        lanes: lanes?,
+        loads: overrides.loads,
+        memory_bytes: overrides.memory_bytes,
+        max_retries: max_retries?,
+        redact_values: overrides.redact_values,
+    })
+}
+
+/// The connector's name; without files a group given by flag names the run.
+fn name(settings: &mut Settings, overrides: &Overrides) -> Option<String> {
+    if let (None, Some(group)) = (settings.filled("name"), &overrides.group) {
+        return Some(group.clone());
+    }
+    let hint = "`name` in a connector file names the run and its consumer group; `-G` does too";
+    let entry = settings.required("name", hint)?;
+    let name = entry.value.trim().to_owned();
+    if name.chars().any(char::is_control) {
+        let what = "`name` holds a control character";
+        settings.problems.push(Problem::usage(what).at(entry.place()));
+    }
+    Some(name)
+}
+
+fn topics(settings: &mut Settings, overrides: &Overrides) -> Option<Topics> {
+    if !overrides.topics.is_empty() {
+        return topics_of_flags(settings, &overrides.topics);
+    }
+    match (settings.filled("topics").cloned(), settings.filled("topics.regex").cloned()) {
+        (Some(named), Some(regex)) => {
+            let what = "`topics` and `topics.regex` exclude each other, and both are set";
+            let problem = Problem::usage(what).at(named.place()).at(regex.place());
+            settings.problems.push(problem.hint("remove one of them, or name topics with `-t`"));
+            None
+        }
+        (Some(named), None) => {
+            let mut topics: Vec<String> = vec![];
+            for topic in split_list(&named.value) {
+                if !topics.contains(&topic) {
+                    topics.push(topic);
+                }
+            }
+            if let Some(bad) = topics.iter().find(|topic| !is_topic_name(topic)) {
+                let problem = Problem::usage(format!("`{bad}` cannot be a topic's name"));
+                settings.problems.push(problem.at(named.place()).hint(
+                    "a pattern goes into `topics.regex`; a name holds letters, digits, `.`, `_` and `-`",
+                ));
+            }
+            Some(Topics::Named(topics))
+        }
+        (None, Some(regex)) => pattern(settings, regex.value.trim(), &regex.place()),
+        (None, None) => {
+            let what = "neither `topics` nor `topics.regex` is set";
+            settings.problems.push(Problem::usage(what).hint("name the topics with `-t`"));
+            None
+        }
+    }
+}
+
+fn topics_of_flags(settings: &mut Settings, topics: &[String]) -> Option<Topics> {
+    let place = Origin::Flag("-t").to_string();
+    if !topics.iter().any(|topic| topic.starts_with('^')) {
+        if let Some(bad) = topics.iter().find(|topic| !is_topic_name(topic)) {
+            let problem = Problem::usage(format!("`{bad}` cannot be a topic's name")).at(place);
+            settings.problems.push(problem.hint("a pattern begins with `^`"));
+            return None;
+        }
+        return Some(Topics::Named(topics.to_vec()));
+    }
+    match topics {
+        [one] => pattern(settings, one, &place),
+        _ => {
+            let what = "a pattern must be the only topic";
+            let hint = "join patterns with `|`: `^(orders|users)-.*`";
+            settings.problems.push(Problem::usage(what).at(place).hint(hint));
+            None
+        }
+    }
+}
+
+fn pattern(settings: &mut Settings, text: &str, place: &str) -> Option<Topics> {
+    match TopicPattern::new(text) {
+        Ok(pattern) => Some(Topics::Matching(pattern)),
+        Err(cause) => {
+            let what = format!("`{text}` is not a pattern");
+            settings.problems.push(Problem::usage(what).cause(cause).at(place));
+            None
+        }
+    }
+}
+
+/// Kafka's rule for names.
+fn is_topic_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
+}
+
+const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+
+/// What `value.converter` makes of a record's bytes.
+fn value_form(settings: &mut Settings) -> ValueForm {
+    let Some(converter) = settings.filled("value.converter").cloned() else {
+        if settings.get("connector.class").is_some() {
+            let text = "no file names a `value.converter`: values are taken as plain JSON";
+            settings.notes.push(Note::info(text));
+        }
+        if let Some(enable) = settings.get("value.converter.schemas.enable").cloned() {
+            refuse_schemas(settings, &enable);
+        }
+        return ValueForm::Json;
+    };
+    let class = converter.value.trim();
+    match class.rsplit('.').next().unwrap_or(class) {
+        "JsonConverter" | "Json" if class == JSON || !class.contains('.') => {
+            let enable = settings.get("value.converter.schemas.enable").cloned();
+            refuse_schemas(settings, &enable.unwrap_or(converter));
+            ValueForm::Json
+        }
+        "StringConverter" | "String" | "ByteArrayConverter" | "ByteArray" => ValueForm::Text,
+        "AvroConverter"
+        | "ProtobufConverter"
+        | "JsonSchemaConverter"
+        | "ShortConverter"
+        | "IntegerConverter"
+        | "LongConverter"
+        | "FloatConverter"
+        | "DoubleConverter"
+        | "BooleanConverter" => {
+            let what =
+                format!("`value.converter` is `{class}`, which starsink does not support yet");
+            settings.problems.push(Problem::usage(what).at(converter.place()));
+            ValueForm::Json
+        }
+        _ => {
+            let what =
+                format!("`value.converter` is `{class}`, Java code that this program cannot run");
+            let problem = Problem::usage(what).at(converter.place());
+            settings.problems.push(
+                problem.hint("JsonConverter, StringConverter and ByteArrayConverter are known"),
+            );
+            ValueForm::Json
+        }
+    }
+}
+
+/// JsonConverter expects schemas unless it is told not to; `entry` is what says so.
+fn refuse_schemas(settings: &mut Settings, entry: &Entry) {
+    let disabled = settings.text("value.converter.schemas.enable");
+    if disabled.is_some_and(|text| text.eq_ignore_ascii_case("false")) {
+        return;
+    }
+    let what = "JSON values with schemas are not supported by starsink yet";
+    let cause = "JsonConverter expects a schema with every value unless `value.converter.schemas.enable` is `false`";
+    settings.problems.push(
+        Problem::usage(what)
+            .cause(cause)
+            .at(entry.place())
+            .hint("if the values are plain JSON, set `value.converter.schemas.enable=false`"),
+    );
+}
+
+/// More lanes than this bring nothing on any machine.
+const MOST_LANES: usize = 64;
+
+fn lanes(settings: &mut Settings) -> Option<usize> {
+    let asked = usize::try_from(settings.number("tasks.max")?).unwrap_or(MOST_LANES);
+    if asked > MOST_LANES {
+        let text = format!("`tasks.max` is read as {MOST_LANES}");
+        let place = settings.get("tasks.max").map(Entry::place);
+        settings.notes.push(place.into_iter().fold(Note::info(text), Note::at));
+    }
+    Some(asked.min(MOST_LANES))
+}
+
+fn flush(settings: &Settings, overrides: &Overrides) -> Option<FlushPolicy> {
+    let millis = |key: &str| settings.number(key).map(|ms| Duration::from_millis(ms as u64));
+    let max_bytes = settings.number("bufferflush.maxbytes").map(|bytes| bytes as u64);
+    let interval = millis("bufferflush.intervalms");
+    Some(FlushPolicy {
+        max_bytes: overrides.flush_bytes.or(max_bytes)?,
+        interval: overrides.flush_interval.or(interval)?,
+        offset_interval: millis("offset.flush.interval.ms")?,
+    })
+}
+
+fn target(
+    settings: &mut Settings,
+    overrides: &Overrides,
+    environment: &Environment<'_>,
+) -> Option<Target> {
+    let fe_entry = settings.required("starrocks.http.url", "`--fe HOST:PORT` says it too");
+    let database = settings.required("starrocks.database.name", "`-D NAME` says it too");
+    let user = settings.required("starrocks.username", "`-u NAME` says it too");
+    let password = password(settings, overrides, environment);
+    let fe = fe_entry.as_ref().map(|entry| fe_addresses(settings, entry));
+    let headers = headers::read(settings);
+    let connect_timeout = Duration::from_millis(settings.number("connect.timeoutms")? as u64);
+    let (password, password_origin) = password?;
+    Some(Target {
+        fe: fe?,
+        fe_origin: fe_entry.map(|entry| said_at(&entry))?,
+        database: database?.value.trim().to_owned(),
+        user: user?.value.trim().to_owned(),
+        password,
+        password_origin,
+        headers,
+        compression: headers::compression(settings),
+        connect_timeout,
+    })
+}
+
+/// "`starrocks.password` (sink.properties:9)", or just the flag.
+fn said_at(entry: &Entry) -> String {
+    match entry.origin {
+        Origin::File { .. } => format!("`{}` ({})", entry.key, entry.origin),
+        Origin::Flag(_) | Origin::Variable(_) | Origin::Default => entry.origin.to_string(),
+    }
+}
+
+fn fe_addresses(settings: &mut Settings, entry: &Entry) -> Vec<FeAddress> {
+    let mut addresses = vec![];
+    for text in split_list(&entry.value) {
+        match fe_address(&text) {
+            Ok(address) => addresses.push(address),
+            Err(cause) => {
+                let what = format!("`{text}` is not the address of an FE");
+                let problem = Problem::usage(what).cause(cause).at(entry.place());
+                settings.problems.push(problem.hint("write `HOST:PORT` or `https://HOST:PORT`"));
+            }
+        }
+    }
+    addresses
+}
+
+/// The FE's `http_port` and `https_port` where StarRocks' configuration changes nothing.
+const FE_HTTP_PORT: u16 = 8030;
+const FE_HTTPS_PORT: u16 = 8443;
+
+fn fe_address(text: &str) -> Result<FeAddress, &'static str> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let https = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return Err("the scheme must be `http` or `https`"),
+    };
+    if rest.contains('@') {
+        return Err("user and password have keys of their own");
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#']) || rest.contains(char::is_whitespace) {
+        return Err("a path is not possible");
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    if host.is_empty() || (host.contains(':') && !(host.starts_with('[') && host.ends_with(']'))) {
+        return Err("the host is missing or malformed");
+    }
+    let default = if https { FE_HTTPS_PORT } else { FE_HTTP_PORT };
+    let port = port.map_or(Some(default), |port| port.parse().ok().filter(|&port| port > 0));
+    let port = port.ok_or("the port must be a number from 1 to 65535")?;
+    Ok(FeAddress { https, host: host.to_owned(), port })
+}
+
+/// Flag and environment first, then the key, which may be empty but must be there.
+fn password(
+    settings: &mut Settings,
+    overrides: &Overrides,
+    environment: &Environment<'_>,
+) -> Option<(Secret, String)> {
+    match &overrides.password {
+        Some(Password::Text { secret, origin }) => Some((secret.clone(), origin.to_string())),
+        Some(Password::File { path, origin }) => {
+            let shown = path.display();
+            match environment.read(path) {
+                Ok(bytes) => {
+                    if (environment.is_exposed)(path) {
+                        let text = format!("other users can read the password file `{shown}`");
+                        let note = Note::warning(text).at(origin.to_string());
+                        settings.notes.push(note.hint(format!("`chmod 600 {shown}`")));
+                    }
+                    let text = String::from_utf8_lossy(&bytes);
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    let text = text.strip_suffix('\r').unwrap_or(text);
+                    Some((Secret::new(text), format!("{origin} (`{shown}`)")))
+                }
+                Err(cause) => {
+                    let what = format!("cannot read the password file `{shown}`");
+                    let problem = Problem::usage(what).cause(cause).at(origin.to_string());
+                    settings.problems.push(problem);
+                    None
+                }
+            }
+        }
+        None => match settings.get("starrocks.password") {
+            // Kafka Connect trims every value.
+            Some(entry) => Some((Secret::new(entry.value.trim()), said_at(entry))),
+            None => {
+                let problem = Problem::usage("`starrocks.password` is missing");
+                settings.problems.push(problem.hint(
+                    "`--password-file FILE` or the environment variable `STARSINK_PASSWORD` say it too",
+                ));
+                None
+            }
+        },
+    }
+}
+
+fn source(
+    settings: &mut Settings,
+    overrides: &Overrides,
+    environment: &Environment<'_>,
+    name: Option<&str>,
+    topics: Option<Topics>,
+) -> Option<Source> {
+    let client = client::translate(settings, overrides, environment, name.unwrap_or_default());
+    let bootstrap = match client.bootstrap {
+        Some(bootstrap) => Some(bootstrap),
+        None => settings
+            .required("bootstrap.servers", "`-b HOST:PORT` says it too; a worker file usually does")
+            .map(|entry| split_list(&entry.value).join(",")),
+    };
+    let topics = topics?;
+    one_topic_for_partitions(settings, overrides, &topics);
+    let explicit = overrides.group.clone().or(client.group);
+    Some(Source {
+        bootstrap: bootstrap?,
+        topics,
+        group_is_explicit: explicit.is_some(),
+        group: explicit.unwrap_or_else(|| format!("connect-{}", name.unwrap_or_default())),
+        partitions: overrides.partitions.clone(),
+        properties: client.properties,
+        reset: client.reset,
+        oauth: client.oauth,
+    })
+}
+
+fn one_topic_for_partitions(settings: &mut Settings, overrides: &Overrides, topics: &Topics) {
+    let single = matches!(topics, Topics::Named(names) if names.len() == 1);
+    if !overrides.partitions.is_empty() && !single {
+        let problem = Problem::usage("`-p` needs a single topic").hint("name it with `-t`");
+        settings.problems.push(problem);
+    }
+}

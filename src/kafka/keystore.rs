@@ -1,0 +1,249 @@
+//! Java's key and trust stores as PEM, which is what librdkafka takes: JKS and PKCS12.
+//!
+//! Owns the JKS format (Sun's, with its key protector); PKCS12 is OpenSSL's work. Reads no file.
+
+use openssl::pkcs12::Pkcs12;
+use openssl::pkey::PKey;
+use openssl::sha::Sha1;
+use openssl::x509::X509;
+
+/// The authorities of a trust store.
+pub(super) enum Trusted {
+    /// The file is PEM already: use it as it is.
+    IsPem,
+    Pem(String),
+}
+
+/// A client's certificate chain and key.
+pub(super) enum Identity {
+    IsPem,
+    /// librdkafka opens it by itself.
+    IsPkcs12,
+    Pem {
+        chain: String,
+        key: String,
+    },
+}
+
+/// What a store is, by its first bytes: types are often left at Java's default and wrong.
+enum Form {
+    Pem,
+    Jks,
+    Pkcs12,
+}
+
+const JKS_MAGIC: [u8; 4] = [0xFE, 0xED, 0xFE, 0xED];
+const JCEKS_MAGIC: [u8; 4] = [0xCE, 0xCE, 0xCE, 0xCE];
+/// The tag of an ASN.1 sequence.
+const DER_SEQUENCE: u8 = 0x30;
+const DER_OCTETS: u8 = 0x04;
+
+fn form(bytes: &[u8]) -> Result<Form, String> {
+    let pem = |window: &[u8]| window == b"-----BEGIN";
+    match bytes {
+        _ if bytes.starts_with(&JKS_MAGIC) => Ok(Form::Jks),
+        _ if bytes.starts_with(&JCEKS_MAGIC) => Err("JCEKS stores are not supported".to_owned()),
+        [DER_SEQUENCE, ..] => Ok(Form::Pkcs12),
+        _ if bytes.windows(10).any(pem) => Ok(Form::Pem),
+        _ => Err("it is neither JKS nor PKCS12 nor PEM".to_owned()),
+    }
+}
+
+/// Every certificate of a trust store.
+pub(super) fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Trusted, String> {
+    let certificates = match form(bytes)? {
+        Form::Pem => return Ok(Trusted::IsPem),
+        Form::Jks => {
+            let store = Jks::read(bytes, password)?;
+            let chains = store.keys.into_iter().flat_map(|key| key.chain);
+            store.trusted.into_iter().chain(chains).collect()
+        }
+        Form::Pkcs12 => pkcs12_certificates(bytes, password.unwrap_or_default())?,
+    };
+    match certificates.is_empty() {
+        true => Err("it holds no certificate".to_owned()),
+        false => Ok(Trusted::Pem(pem_of(&certificates)?)),
+    }
+}
+
+/// The first key of a key store with its chain.
+pub(super) fn identity(
+    bytes: &[u8],
+    password: Option<&str>,
+    key_password: Option<&str>,
+) -> Result<Identity, String> {
+    match form(bytes)? {
+        Form::Pem => Ok(Identity::IsPem),
+        Form::Pkcs12 => Ok(Identity::IsPkcs12),
+        Form::Jks => {
+            let store = Jks::read(bytes, password)?;
+            let entry = store.keys.into_iter().next().ok_or("it holds no private key")?;
+            let password = key_password.or(password).ok_or("its password is not given")?;
+            let der = unprotect(&entry.protected, password)?;
+            let key = PKey::private_key_from_pkcs8(&der).map_err(|_| "its key is damaged")?;
+            let key = key.private_key_to_pem_pkcs8().map_err(|error| error.to_string())?;
+            let key = String::from_utf8(key).map_err(|error| error.to_string())?;
+            Ok(Identity::Pem { chain: pem_of(&entry.chain)?, key })
+        }
+    }
+}
+
+fn pkcs12_certificates(bytes: &[u8], password: &str) -> Result<Vec<Vec<u8>>, String> {
+    let store = Pkcs12::from_der(bytes).map_err(|_| "it is damaged, or no PKCS12 store")?;
+    let parsed = store.parse2(password).map_err(|stack| {
+        let too_old = stack.errors().iter().any(|error| error.reason() == Some("unsupported"));
+        match too_old {
+            true => "its encryption is too old for OpenSSL 3; a current `keytool -importkeystore` writes it anew",
+            false => "the password does not open it",
+        }
+    })?;
+    let of_key = parsed.cert.into_iter();
+    let others = parsed.ca.into_iter().flatten();
+    of_key.chain(others).map(|one| one.to_der().map_err(|error| error.to_string())).collect()
+}
+
+fn pem_of(certificates: &[Vec<u8>]) -> Result<String, String> {
+    let mut pem = String::new();
+    for der in certificates {
+        let one = X509::from_der(der).and_then(|certificate| certificate.to_pem());
+        let one = one.map_err(|_| "it holds a damaged certificate")?;
+        pem.push_str(&String::from_utf8_lossy(&one));
+    }
+    Ok(pem)
+}
+
+/// A JKS file, taken apart.
+#[derive(Default)]
+struct Jks {
+    keys: Vec<JksKey>,
+    /// DER.
+    trusted: Vec<Vec<u8>>,
+}
+
+struct JksKey {
+    /// PKCS#8's EncryptedPrivateKeyInfo with Sun's own algorithm inside.
+    protected: Vec<u8>,
+    /// DER, the key's own certificate first.
+    chain: Vec<Vec<u8>>,
+}
+
+const DIGEST_BYTES: usize = 20;
+
+impl Jks {
+    /// Takes the file apart; with a password its digest is checked first, as Java does.
+    fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, String> {
+        let body = bytes.len().checked_sub(DIGEST_BYTES).ok_or("it is cut off")?;
+        let (body, digest) = bytes.split_at(body);
+        if let Some(password) = password {
+            if sha1(&[&utf16(password), b"Mighty Aphrodite", body]) != digest {
+                return Err("the password does not open it, or it is damaged".to_owned());
+            }
+        }
+        Jks::entries(&mut Cursor(body)).ok_or_else(|| "it is cut off or damaged".to_owned())
+    }
+
+    fn entries(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let _magic = cursor.number()?;
+        let version = cursor.number()?;
+        let count = cursor.number()?;
+        let mut store = Jks::default();
+        for _ in 0..count {
+            let tag = cursor.number()?;
+            let _alias = cursor.text()?;
+            let _created = cursor.take(8)?;
+            match tag {
+                1 => {
+                    let protected = cursor.block()?.to_vec();
+                    let length = cursor.number()?;
+                    let chain: Option<_> =
+                        (0..length).map(|_| cursor.certificate(version)).collect();
+                    store.keys.push(JksKey { protected, chain: chain? });
+                }
+                2 => store.trusted.push(cursor.certificate(version)?),
+                _ => return None,
+            }
+        }
+        Some(store)
+    }
+}
+
+/// Big-endian fields, one after the other.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    fn block(&mut self) -> Option<&'a [u8]> {
+        let length = self.number()?;
+        self.take(length as usize)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = self.take(2)?.try_into().ok().map(u16::from_be_bytes)?;
+        self.take(usize::from(length))
+    }
+
+    /// Version 2 names the certificate's type, which is always X.509.
+    fn certificate(&mut self, version: u32) -> Option<Vec<u8>> {
+        if version == 2 {
+            self.text()?;
+        }
+        self.block().map(<[u8]>::to_vec)
+    }
+}
+
+/// Undoes Sun's key protector: salt, the key XORed with a chain of SHA-1 digests, and a check.
+fn unprotect(encrypted_key_info: &[u8], password: &str) -> Result<Vec<u8>, String> {
+    let damaged = "its key is damaged";
+    let (sequence, _) = der(encrypted_key_info, DER_SEQUENCE).ok_or(damaged)?;
+    let (_algorithm, rest) = der(sequence, DER_SEQUENCE).ok_or(damaged)?;
+    let (protected, _) = der(rest, DER_OCTETS).ok_or(damaged)?;
+    let (salt, rest) = protected.split_at_checked(DIGEST_BYTES).ok_or(damaged)?;
+    let length = rest.len().checked_sub(DIGEST_BYTES).ok_or(damaged)?;
+    let (encrypted, check) = rest.split_at(length);
+    let password = utf16(password);
+    let mut digest = salt.to_vec();
+    let mut key = Vec::with_capacity(length);
+    for chunk in encrypted.chunks(DIGEST_BYTES) {
+        digest = sha1(&[&password, &digest]).to_vec();
+        key.extend(chunk.iter().zip(&digest).map(|(byte, mask)| byte ^ mask));
+    }
+    if sha1(&[&password, &key]) != check {
+        return Err("the password does not open its key".to_owned());
+    }
+    Ok(key)
+}
+
+/// The content of a DER element of this tag and what follows it.
+fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    let (&short, rest) = rest.split_first()?;
+    let (length, rest) = match short {
+        0..0x80 => (usize::from(short), rest),
+        _ => {
+            let (digits, rest) = rest.split_at_checked(usize::from(short & 0x7F))?;
+            let fits = digits.len() <= 4;
+            let add = |sum: usize, &digit: &u8| sum << 8 | usize::from(digit);
+            (fits.then(|| digits.iter().fold(0, add))?, rest)
+        }
+    };
+    (first == tag).then(|| rest.split_at_checked(length))?
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+}
+
+fn sha1(parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
+    let mut digest = Sha1::new();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finish()
+}

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::config::keys;
 use crate::config::job::{PropertyValue, Source, Topics};
 use crate::error::Problem;
 use crate::kafka::queue::{Queue, Waker};
@@ -312,6 +313,26 @@ impl Consumer {
         unique.into_iter().collect()
     }
 
+    /// A Connect worker in the group would load every record a second time.
+    pub fn refuse_connect_workers(&self, group: &str) -> Result<(), Problem> {
+        let Ok(groups) = self.inner.fetch_group_list(Some(group), ANSWER) else { return Ok(()) };
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        let workers: Vec<String> = members
+            .filter(|member| member.client_id().starts_with("connector-consumer-"))
+            .map(|member| format!("{} on {}", member.id(), member.client_host()))
+            .collect();
+        if workers.is_empty() {
+            return Ok(());
+        }
+        let mut problem = Problem::usage(format!(
+            "group `{group}` is in use by a Kafka Connect worker; both would share its partitions"
+        ));
+        for worker in workers.iter().take(5) {
+            problem = problem.at(worker.clone());
+        }
+        Err(problem.hint("stop or delete the connector first; its offsets carry over"))
+    }
+
     /// The end of a run: leaves the group at once.
     pub fn close(&self) {
         self.inner.unsubscribe();
@@ -379,7 +400,7 @@ impl Consumer {
             self.bootstrap,
             all.len()
         );
-        let near = nearest(name, all.iter().map(|(known, _)| known.as_str()));
+        let near = keys::nearest(name, all.iter().map(|(known, _)| known.as_str()));
         let hint = match near {
             Some(near) => format!("did you mean `{near}`? A pattern is written `-t '^{near}.*'`"),
             None => "`-t '^orders.*'` reads every topic that matches a pattern".into(),
@@ -403,38 +424,6 @@ impl Consumer {
         }
         Problem::unavailable(text).cause(error.to_string())
     }
-}
-
-/// The known name nearest to `name`, if any is near enough to be a slip of the finger.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(2);
-    let scored = known.map(|candidate| (distance(name, candidate), candidate));
-    scored
-        .filter(|(score, _)| *score <= limit)
-        .min_by_key(|(score, _)| *score)
-        .map(|(_, name)| name)
-}
-
-/// Edits between two names, a swap of neighbours counted as one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i.max(j)
-            } else {
-                let change = usize::from(a[i - 1] != b[j - 1]);
-                let step = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                step.min(rows[i - 1][j - 1] + change)
-            };
-            let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if swapped {
-                rows[i][j] = rows[i][j].min(rows[i - 2][j - 2] + 1);
-            }
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 fn commit_error(error: &KafkaError) -> CommitError {
@@ -482,15 +471,3 @@ fn push(errors: &Mutex<Vec<String>>, text: String) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_of_the_finger_finds_the_topic_that_was_meant() {
-        let known = ["orders", "users", "payments"];
-        assert_eq!(nearest("ordres", known.into_iter()), Some("orders"));
-        assert_eq!(nearest("order", known.into_iter()), Some("orders"));
-        assert_eq!(nearest("xyz", known.into_iter()), None);
-    }
-}

@@ -98,6 +98,20 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         Messages { ptrs: ptrs.into_iter().filter_map(NonNull::new).collect() }
     }
 
+    /// The end of a partition as last heard from its leader; asks nobody.
+    pub fn cached_end(&self, topic: &str, partition: u32) -> Option<u64> {
+        let topic = CString::new(topic).ok()?;
+        let partition = i32::try_from(partition).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the handle is alive; librdkafka writes two numbers.
+        let error = unsafe {
+            let client = self.consumer.client().native_ptr();
+            ffi::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &raw mut low, &raw mut high)
+        };
+        let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        u64::try_from(high).ok().filter(|_| known)
+    }
+
     pub fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.ptr))
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::Problem;
 use crate::starrocks::client::{Answer, Client, Failure, TableName};
+use crate::starrocks::reply::{Reason, Refusal, Reply};
 
 /// One column as `DESC` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,13 @@ pub struct Column {
 /// What asking for a table came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table {
-    Columns(Vec<Column>),
+    Columns {
+        columns: Vec<Column>,
+        /// A primary-key table: loading a row again changes nothing.
+        primary_key: bool,
+    },
+    /// User or password is wrong; server text.
+    Refused(String),
     /// Server text.
     NoDatabase(String),
     NoTable(String),
@@ -53,11 +60,79 @@ pub fn table(client: &Client, name: &TableName) -> Result<Table, Failure> {
     let statement = format!("DESC `{}`.`{}`", name.database, name.table);
     let answer = client.sql(&name.database, &statement)?;
     if let Some(columns) = described(&answer.body) {
-        return Ok(Table::Columns(columns));
+        return Ok(Table::Columns { columns, primary_key: is_primary_key(client, name) });
     }
     // Before 3.2 there is no SQL over HTTP; `_schema` knows names and types only.
     let plain = client.get(&format!("/api/{}/{}/_schema", name.database, name.table))?;
     Ok(from_schema(&answer, &plain))
+}
+
+/// Whether a table has a primary key, as its own DDL says.
+fn is_primary_key(client: &Client, name: &TableName) -> bool {
+    let statement = format!("SHOW CREATE TABLE `{}`.`{}`", name.database, name.table);
+    let answer = client.sql(&name.database, &statement);
+    answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains("PRIMARY KEY("))
+}
+
+/// Whether the server has the transaction interface: a rollback of a label that nobody used finds
+/// nothing, or finds no such address.
+pub fn has_transactions(client: &Client, database: &str) -> Result<bool, Failure> {
+    let reply = client.roll_back(database, "starsink_probe")?;
+    Ok(!matches!(reply, Reply::Refused(Refusal { reason: Reason::NoInterface, .. })))
+}
+
+/// Whether the server keeps a `prepared_timeout` it is sent (3.5.4 and later).
+pub fn knows_prepared_timeout(client: &Client) -> bool {
+    version(client).is_some_and(|version| version >= (3, 5, 4))
+}
+
+/// The server's version, where it tells.
+pub fn version(client: &Client) -> Option<(u32, u32, u32)> {
+    let feature = client.get("/api/v2/feature").ok();
+    let told = feature.and_then(|answer| {
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        read_version(body.get("version")?.as_str()?)
+    });
+    told.or_else(|| {
+        let answer = client.sql("information_schema", "SHOW VARIABLES LIKE 'version_comment'").ok()?;
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        let row = body.get("data")?.as_array()?.first()?.as_object()?;
+        row.values().filter_map(Value::as_str).find_map(read_version)
+    })
+}
+
+/// The first `x.y.z` of a text such as `3.3.5-abcdef` or `StarRocks version 3.5.4`.
+fn read_version(text: &str) -> Option<(u32, u32, u32)> {
+    let read = |word: &str| {
+        let mut numbers = word.split('.').map(|part| {
+            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        });
+        Some((numbers.next()??, numbers.next()??, numbers.next()??))
+    };
+    text.split(|c: char| c.is_whitespace() || c == '-').find_map(read)
+}
+
+/// Whether the server still lists a load of this label as finished; `None` where it cannot be asked.
+/// Other rows are no evidence: they may be made by a refused attempt.
+pub fn load_finished(client: &Client, database: &str, label: &str) -> Option<bool> {
+    let tables = ["information_schema.loads", "_statistics_.loads_history"];
+    let mut asked = None;
+    for table in tables {
+        let statement =
+            format!("SELECT STATE FROM {table} WHERE LABEL = '{label}' AND STATE = 'FINISHED'");
+        let Ok(answer) = client.sql(database, &statement) else { continue };
+        let lines = String::from_utf8_lossy(&answer.body);
+        // A stream that was cut off lacks its last line.
+        if answer.http != 200 || !lines.contains("\"statistics\"") {
+            continue;
+        }
+        if lines.lines().any(|line| line.contains("\"data\"") && line.contains("FINISHED")) {
+            return Some(true);
+        }
+        asked = Some(false);
+    }
+    asked
 }
 
 fn read_health(answer: &Answer) -> Health {
@@ -95,6 +170,10 @@ fn from_schema(sql: &Answer, schema: &Answer) -> Table {
         text("exception").or_else(|| text("msg")).unwrap_or_default()
     };
     let message = words(&body);
+    // Wrong credentials are named with the user; a missing right is not.
+    if schema.http == 401 && (message.contains("Access denied for") || message.contains("auth")) {
+        return Table::Refused(message);
+    }
     if schema.http == 404 && message.starts_with("Database") {
         return Table::NoDatabase(message);
     }
@@ -108,7 +187,8 @@ fn from_schema(sql: &Answer, schema: &Answer) -> Table {
             let name = text("name")?.into();
             Some(Column { name, kind, nullable: true, key: false, default: None })
         };
-        return Table::Columns(properties.iter().filter_map(column).collect());
+        let columns = properties.iter().filter_map(column).collect();
+        return Table::Columns { columns, primary_key: false };
     }
     let of_sql: Value = serde_json::from_slice(&sql.body).unwrap_or(Value::Null);
     Table::Hidden(if message.is_empty() { words(&of_sql) } else { message })

@@ -10,3 +10,5 @@ pub mod secret;
 pub mod config;
 
 pub mod kafka;
+
+pub mod cli;

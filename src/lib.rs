@@ -15,3 +15,4 @@ pub mod kafka;
 pub mod starrocks;
 pub mod event;
 pub mod pipeline;
+pub mod cli;

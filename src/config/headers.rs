@@ -67,7 +67,7 @@ fn lost_backslash(entry: &Entry) -> Option<Note> {
     let is_hex =
         !hex.is_empty() && hex.len() % 2 == 0 && hex.bytes().all(|b| b.is_ascii_hexdigit());
     is_hex.then(|| {
-        let text = format!("`{}` is read as three or more plain letters", entry.value);
+        let text = format!("`{}` is read as plain letters", entry.value);
         let hint =
             format!("a `.properties` file drops a single backslash: write `\\\\{}`", entry.value);
         Note::warning(text).at(entry.place()).hint(hint)

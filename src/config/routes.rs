@@ -45,6 +45,9 @@ fn wrong(what: String, entry: &Entry) -> Problem {
 }
 
 fn pair(part: &str) -> Result<(String, String), String> {
+    if part.is_empty() {
+        return Err("the map of topics has an empty part".to_owned());
+    }
     let malformed = || format!("`{part}` is not a topic and a table");
     let (topic, table) = part.split_once(':').ok_or_else(malformed)?;
     let (topic, table) = (topic.trim(), table.trim());

@@ -54,52 +54,53 @@ const CONNECTOR_KEYS: [&str; 13] = [
 impl Settings {
     /// Files in the order of the command line, then what flags and environment say.
     pub fn layered(files: Vec<ConnectFile>, overrides: Vec<Entry>) -> Self {
-        let mut settings = Settings::default();
-        for file in files {
+        let of_files = files.into_iter().flat_map(|file| {
             let side = match file.role {
                 Role::Worker => Side::Worker,
                 Role::Connector => Side::Connector,
             };
-            file.entries.into_iter().for_each(|entry| settings.put(entry, side));
+            file.entries.into_iter().map(move |entry| Ranked { entry, side })
+        });
+        let of_flags = overrides.into_iter().map(|entry| Ranked { entry, side: Side::Override });
+        let mut said: Vec<Ranked> = of_files.chain(of_flags).collect();
+        let mut settings = Settings::default();
+        for converter in ["key.converter", "value.converter", "header.converter"] {
+            settings.keep_options_of(converter, &mut said);
         }
-        overrides.into_iter().for_each(|entry| settings.put(entry, Side::Override));
-        settings.keep_options_with_their_converter();
+        said.into_iter().for_each(|ranked| settings.put(ranked));
         settings.note_flush_keys_of_the_worker();
         settings
     }
 
-    fn put(&mut self, entry: Entry, side: Side) {
-        let key = keys::canonical(&entry.key).into_owned();
+    fn put(&mut self, ranked: Ranked) {
+        let key = keys::canonical(&ranked.entry.key).into_owned();
         let of_connector = CONNECTOR_KEYS.iter().any(|prefix| key.starts_with(prefix));
         match self.values.get(&key) {
-            Some(earlier) if of_connector && earlier.side > side => {}
-            _ => drop(self.values.insert(key, Ranked { entry, side })),
+            Some(earlier) if of_connector && earlier.side > ranked.side => {}
+            _ => drop(self.values.insert(key, ranked)),
         }
     }
 
     /// A converter's options are read where the converter itself is named, never mixed: so does
     /// Kafka Connect.
-    fn keep_options_with_their_converter(&mut self) {
-        for converter in ["key.converter", "value.converter", "header.converter"] {
-            let Some(side) = self.values.get(converter).map(|ranked| ranked.side) else { continue };
-            let prefix = format!("{converter}.");
-            let foreign: Vec<String> = self
-                .under(&prefix)
-                .filter(|(_, ranked)| ranked.side != side && ranked.side != Side::Override)
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in foreign {
-                let Some(dropped) = self.values.remove(&key) else { continue };
-                // A worker's options beside a connector's own converter are the normal case.
-                if dropped.side == Side::Connector {
-                    let text = format!(
-                        "`{key}` is not read: a converter's options count where `{converter}` stands"
-                    );
-                    let hint = format!("add `{converter}` to the same file");
-                    self.notes.push(Note::warning(text).at(dropped.entry.place()).hint(hint));
-                }
+    fn keep_options_of(&mut self, converter: &str, said: &mut Vec<Ranked>) {
+        let named = said.iter().filter(|ranked| ranked.entry.key == converter);
+        let Some(side) = named.map(|ranked| ranked.side).max() else { return };
+        let is_option =
+            |key: &str| key.strip_prefix(converter).is_some_and(|option| option.starts_with('.'));
+        said.retain(|ranked| {
+            let key = &ranked.entry.key;
+            let is_read = !is_option(key) || ranked.side == side;
+            // A worker's options beside a connector's own converter are the normal case.
+            if !is_read && ranked.side == Side::Connector {
+                let text = format!(
+                    "`{key}` is not read: a converter's options count where `{converter}` stands"
+                );
+                let hint = format!("add `{converter}` to the same file");
+                self.notes.push(Note::warning(text).at(ranked.entry.place()).hint(hint));
             }
-        }
+            is_read
+        });
     }
 
     /// The connector's documentation puts these keys into the worker file, where Java ignores them.

@@ -169,12 +169,11 @@ const SASL_IGNORED: [&str; 12] = [
     "sasl.oauthbearer.jwt.",
 ];
 
-const SASL_READ: [&str; 5] = [
+const SASL_READ: [&str; 4] = [
     "sasl.mechanism",
     "sasl.jaas.config",
     "sasl.kerberos.service.name",
     "sasl.oauthbearer.token.endpoint.url",
-    "sasl.oauthbearer.client.credentials.client.id",
 ];
 
 const SSL_IGNORED: [&str; 7] = [
@@ -201,6 +200,30 @@ const SSL_READ: [&str; 12] = [
     "ssl.cipher.suites",
     "ssl.endpoint.identification.algorithm",
 ];
+
+/// Every property of the Java consumer that is known, with what becomes of it in a few words: for
+/// `docs/CONFIG.md`.
+pub fn known_properties() -> Vec<(String, String)> {
+    let words = |fate: &Fate| match fate {
+        Fate::Same => "kept".to_owned(),
+        Fate::Named(other) => format!("becomes `{other}`"),
+        Fate::Special => "translated".to_owned(),
+        Fate::Ignored(why) => format!("ignored: {why}"),
+        Fate::Security => "see below".to_owned(),
+    };
+    let plain = NAMES.iter().filter(|(_, fate)| !matches!(fate, Fate::Security));
+    let plain = plain.map(|(name, fate)| (starred(name), words(fate)));
+    let read = ["security.protocol"].into_iter().chain(SASL_READ).chain(SSL_READ);
+    let read = read.map(|name| (name.to_owned(), "translated".to_owned()));
+    let ignored = SASL_IGNORED.into_iter().chain(SSL_IGNORED);
+    let ignored = ignored.map(|name| (starred(name), "ignored: it has no equivalent".to_owned()));
+    plain.chain(read).chain(ignored).collect()
+}
+
+/// A prefix as people write one.
+fn starred(name: &str) -> String {
+    if name.ends_with('.') { format!("{name}*") } else { name.to_owned() }
+}
 
 struct Translator<'a> {
     request: &'a Request<'a>,

@@ -1,0 +1,102 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_starsink_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_starsink_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_starsink_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_starsink_using_subcommand
+    set -l cmd (__fish_starsink_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c starsink -n "__fish_starsink_needs_command" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_needs_command" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "load" -d 'Load topics up to a point, then stop'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "tail" -d 'Load topics for as long as it runs'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "completions" -d 'Print the completions of a shell'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "man" -d 'Print the man page'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -d 'Where to begin: stored, beginning, end, N, -N (N before the end), s@MS, s@RFC3339 [default: stored, else beginning]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l until -d 'Where to end: now (high watermarks at start), N, e@MS, e@RFC3339' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s c -l max-messages -d 'End after N records at most' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s p -l partition -d 'Only these partitions; needs a single topic' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s b -l bootstrap-server -d 'Brokers; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l fe -d 'FE HTTP addresses; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s D -l database -d 'Overrides starrocks.database.name' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l map -d 'Added to starrocks.topic2table.map' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s H -l header -d 'Stream Load header, as with curl; overrides sink.properties.NAME' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-bytes -d 'Load a batch at this size; overrides bufferflush.maxbytes; 512KiB, 90MiB, 1GB' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l loads -d 'Loads in flight at once' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+at-least-once\t''
+auto\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l output -d 'human, or json (one event per line on stdout)' -r -f -a "human\t''
+json\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l color -d 'auto, always or never; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l progress-interval -d 'Between progress lines without a terminal' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l restart -d 'Load a bounded run again from its start'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l settle -d 'Finish or undo what an earlier run left pending, then stop'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l no-progress -d 'No bars and no progress lines'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l redact-values -d 'Print no record content anywhere'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s o -l offset -d 'Where to begin if the group has no offset: beginning, end, s@MS, s@RFC3339 [default: beginning, or as consumer.auto.offset.reset says]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l drain-timeout -d 'On a signal or rebalance, wait this long for loads in flight' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l status-file -d 'Rewrite FILE with offsets, lag and last load at every interval, for probes; OpenMetrics text when the name ends in .prom, JSON otherwise' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s b -l bootstrap-server -d 'Brokers; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l fe -d 'FE HTTP addresses; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s D -l database -d 'Overrides starrocks.database.name' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l map -d 'Added to starrocks.topic2table.map' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s H -l header -d 'Stream Load header, as with curl; overrides sink.properties.NAME' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-bytes -d 'Load a batch at this size; overrides bufferflush.maxbytes; 512KiB, 90MiB, 1GB' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l loads -d 'Loads in flight at once' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+at-least-once\t''
+auto\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l output -d 'human, or json (one event per line on stdout)' -r -f -a "human\t''
+json\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l color -d 'auto, always or never; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l progress-interval -d 'Between progress lines without a terminal' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l settle -d 'Finish or undo what an earlier run left pending, then stop'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l no-progress -d 'No bars and no progress lines'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l redact-values -d 'Print no record content anywhere'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand man" -s h -l help -d 'Print help'

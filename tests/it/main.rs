@@ -1,0 +1,10 @@
+//! The one integration binary: each module is an area seen through its public boundary.
+
+/// What can be typed, and the files generated from it.
+mod cli;
+/// Configuration files to a job, and everything that can be wrong with them.
+mod config;
+/// The recorded results of Kafka's own Java classes.
+mod connect_vectors;
+/// Java's stores of keys and certificates, made by Java's own tool.
+mod keystores;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cluster::State;
+use crate::load_spec::Signature;
 use crate::plan::{Plan, Rows};
 use crate::table::{Keep, Schema};
 
@@ -16,7 +17,7 @@ pub(crate) struct Context {
     pub(crate) schema: Arc<Schema>,
     pub(crate) keep: Keep,
     /// Headers and plan of the first load; the others must agree.
-    pub(crate) first: Option<(Vec<(String, String)>, Arc<Plan>)>,
+    pub(crate) first: Option<(Signature, Arc<Plan>)>,
     pub(crate) rows: Rows,
     /// Sum of the loads' declared lengths, which the JSON limit counts.
     pub(crate) declared_bytes: u64,

@@ -83,6 +83,8 @@ fn answer(cluster: &Arc<Cluster>, request: &Request, body: &str) -> Answer {
         ("POST", "be_address") => {
             node::register_be(cluster, index("be")?, request.param("host")).and_then(|()| done())
         }
+        ("POST", "kill_fe") => node::kill_fe(cluster, index("fe")?).and_then(|()| done()),
+        ("POST", "start_fe") => node::start_fe(cluster, index("fe")?).and_then(|()| done()),
         ("POST", "restart_fe") => {
             node::restart_fe(cluster, request.param("lose_prepared") == Some("true"));
             done()

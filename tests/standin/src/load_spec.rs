@@ -93,8 +93,11 @@ const LOAD_HEADERS: [&str; 27] = [
     "load_dop",
 ];
 
+/// Names and values of load headers.
+pub(crate) type Signature = Vec<(String, String)>;
+
 /// The load headers and values, for comparing one load with the next.
-pub(crate) fn signature(headers: &Headers) -> Vec<(String, String)> {
+pub(crate) fn signature(headers: &Headers) -> Signature {
     LOAD_HEADERS
         .iter()
         .filter_map(|name| headers.get(name).map(|v| ((*name).to_owned(), v.to_owned())))

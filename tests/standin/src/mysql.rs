@@ -203,7 +203,7 @@ impl Wire {
 
     fn frame(&mut self, to: &mut Vec<u8>, payload: &[u8]) {
         let mut pieces: Vec<&[u8]> = payload.chunks(LARGEST_PACKET).collect();
-        if payload.len() % LARGEST_PACKET == 0 {
+        if payload.len().is_multiple_of(LARGEST_PACKET) {
             pieces.push(&[]);
         }
         for piece in pieces {

@@ -163,8 +163,8 @@ impl Plan {
         let column = &self.schema.columns[i];
         let converted = match value {
             Field::Missing | Field::Null => return Ok(Cell::Null),
-            Field::Json(value) => column.ty.from_json(value),
-            Field::Text(text) => column.ty.from_text(text),
+            Field::Json(value) => column.ty.cell_of_json(value),
+            Field::Text(text) => column.ty.cell_of_text(text),
         };
         match converted {
             Ok(cell) => Ok(cell),

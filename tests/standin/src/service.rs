@@ -28,7 +28,7 @@ pub(crate) enum Rest {
 #[derive(Debug)]
 pub(crate) struct Handled {
     /// `None` closes the connection without an answer.
-    pub(crate) reply: Option<Reply>,
+    pub(crate) reply: Option<Box<Reply>>,
     /// For the journal: the `Status`, state or HTTP code.
     pub(crate) outcome: String,
     pub(crate) txn_id: Option<i64>,
@@ -40,7 +40,7 @@ pub(crate) struct Handled {
 impl Handled {
     pub(crate) fn new(reply: Reply, outcome: impl Into<String>) -> Self {
         Self {
-            reply: Some(reply),
+            reply: Some(Box::new(reply)),
             outcome: outcome.into(),
             txn_id: None,
             body_bytes: 0,
@@ -267,7 +267,7 @@ fn finish(
         }
         if *when == When::After {
             match strike(cluster, action) {
-                Ok(Some(reply)) => handled.reply = Some(reply),
+                Ok(Some(reply)) => handled.reply = Some(Box::new(reply)),
                 Ok(None) => {}
                 Err(_) => {
                     handled.outcome = format!("{} (answer dropped)", handled.outcome);

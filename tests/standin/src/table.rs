@@ -323,7 +323,7 @@ impl Table {
 /// What a column holds when nothing was loaded into it; `CURRENT_TIMESTAMP` is filled by the load.
 pub(crate) fn default_cell(column: &Column) -> Cell {
     match &column.default {
-        Default::Const(text) => column.ty.from_text(text).unwrap_or(Cell::Null),
+        Default::Const(text) => column.ty.cell_of_text(text).unwrap_or(Cell::Null),
         _ => Cell::Null,
     }
 }

@@ -205,7 +205,7 @@ impl Type {
     }
 
     /// A JSON value as a cell of this type.
-    pub(crate) fn from_json(&self, value: &Value) -> Result<Cell, Misfit> {
+    pub(crate) fn cell_of_json(&self, value: &Value) -> Result<Cell, Misfit> {
         if value.is_null() {
             return Ok(Cell::Null);
         }
@@ -228,7 +228,7 @@ impl Type {
             Self::Nested(text) => nested(text, value),
             Self::LargeInt | Self::Decimal(..) | Self::Date | Self::DateTime => match value {
                 Value::Array(_) | Value::Object(_) => Err(Misfit::Unconvertible),
-                scalar => self.from_text(&plain_text(scalar)),
+                scalar => self.cell_of_text(&plain_text(scalar)),
             },
             Self::Opaque(name) => {
                 Err(Misfit::Refused(format!("{name} column needs an expression")))
@@ -237,7 +237,7 @@ impl Type {
     }
 
     /// A CSV field, or the text of a JSON value that is cast, as a cell of this type.
-    pub(crate) fn from_text(&self, text: &str) -> Result<Cell, Misfit> {
+    pub(crate) fn cell_of_text(&self, text: &str) -> Result<Cell, Misfit> {
         match self {
             Self::TinyInt | Self::SmallInt | Self::Int | Self::BigInt => self.int(text.trim()),
             Self::Float | Self::Double => float(text.trim()),
@@ -451,7 +451,7 @@ mod tests {
     #[track_caller]
     fn check(ty: Type, json: &str, expect: Result<&str, ()>) {
         let value: Value = serde_json::from_str(json).unwrap();
-        let got = ty.from_json(&value).map(|c| c.to_json().to_string()).map_err(|_| ());
+        let got = ty.cell_of_json(&value).map(|c| c.to_json().to_string()).map_err(|_| ());
         assert_eq!(got, expect.map(str::to_owned), "{json} into {}", ty.desc());
     }
 

@@ -104,8 +104,8 @@ impl Load<'_> {
         )
     }
 
-    fn header_phase(&self, label: &str) -> Result<Begun, Report> {
-        let fail = |message: String| Report::failed(label, message);
+    fn header_phase(&self, label: &str) -> Result<Begun, Box<Report>> {
+        let fail = |message: String| Box::new(Report::failed(label, message));
         let headers = &self.request.headers;
         let login = login(self.request).map_err(fail)?;
         let spec = LoadSpec::parse(headers, self.cluster.version, false);
@@ -156,8 +156,8 @@ impl Load<'_> {
         }
     }
 
-    fn refused(&self, label: &str, refusal: Refusal) -> Report {
-        match refusal {
+    fn refused(&self, label: &str, refusal: Refusal) -> Box<Report> {
+        Box::new(match refusal {
             Refusal::Text(text) => Report::failed(label, text),
             Refusal::LabelUsed { .. } if self.cluster.version.hides_label_conflict() => {
                 let text = label_used(label);
@@ -169,7 +169,7 @@ impl Load<'_> {
                 report.existing = Some(existing_job(state));
                 report
             }
-        }
+        })
     }
 
     fn broken(&self, txn_id: i64, epoch: u64) -> Handled {

@@ -477,7 +477,11 @@ impl Ask<'_> {
             return Ok((OK, String::new()));
         }
         state.stage(txn_id, staged).map_err(refused)?;
-        match state.commit(txn_id, self.hits.publish_ms(), now_ms) {
+        let committed = state.commit(txn_id, self.hits.publish_ms(), now_ms);
+        if let Some(text) = self.hits.failure_after_commit() {
+            return Err(Error::new(INTERNAL_ERROR, text));
+        }
+        match committed {
             Committed::Visible => Ok((OK, String::new())),
             Committed::PublishTimeout => Ok((
                 "PUBLISH_TIMEOUT",

@@ -506,9 +506,7 @@ fn create_user(state: &mut State, scanner: &mut Scanner) -> Done {
     let lenient = scanner.take("IF NOT EXISTS");
     let name = user_name(scanner)?;
     let mut user = User::default();
-    if scanner.take("IDENTIFIED BY") {
-        user.password = scanner.text()?;
-    } else if scanner.take("IDENTIFIED WITH MYSQL_NATIVE_PASSWORD BY") {
+    if scanner.take("IDENTIFIED BY") || scanner.take("IDENTIFIED WITH MYSQL_NATIVE_PASSWORD BY") {
         user.password = scanner.text()?;
     }
     if scanner.take("DEFAULT ROLE") {

@@ -625,10 +625,10 @@ fn order(a: &Value, b: &Value) -> Ordering {
         return x.cmp(&y);
     }
     let number = |v: &Value| plain(v).parse::<f64>().ok();
-    if a.is_number() || b.is_number() {
-        if let (Some(x), Some(y)) = (number(a), number(b)) {
-            return x.total_cmp(&y);
-        }
+    if (a.is_number() || b.is_number())
+        && let (Some(x), Some(y)) = (number(a), number(b))
+    {
+        return x.total_cmp(&y);
     }
     plain(a).cmp(&plain(b))
 }

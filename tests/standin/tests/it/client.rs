@@ -56,6 +56,11 @@ impl Client {
         self.reader.get_mut().write_all(bytes)
     }
 
+    /// Makes a write fail that gets no further for this long.
+    pub fn stall_writes(&mut self, time: Duration) {
+        self.reader.get_mut().set_write_timeout(Some(time)).unwrap();
+    }
+
     /// `None` when the connection ends without a reply.
     pub fn read(&mut self) -> Option<Reply> {
         let mut reply = self.read_one()?;

@@ -2,4 +2,8 @@
 //! Each module holds the tests of one part of the checklist.
 
 mod client;
+mod faults;
+mod frontend;
 mod happy;
+mod matrix;
+mod rows;

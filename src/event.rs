@@ -9,7 +9,10 @@ use crate::record::OffsetRange;
 pub enum Event {
     Started(Started),
     /// Something that was coped with; the hint says what would avoid it.
-    Warning { text: String, hint: Option<String> },
+    Warning {
+        text: String,
+        hint: Option<String>,
+    },
     /// Worth a line at `-v`.
     Info(String),
     /// One step of the delivery protocol, at `-v`.

@@ -23,7 +23,7 @@ mod run;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use crate::config::job::{Extent, Job};
+use crate::config::job::{Extent, Job, Start};
 use crate::error::Problem;
 use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
@@ -60,9 +60,21 @@ pub fn run(
     stop: &Stop,
     report: &mut dyn FnMut(Event),
 ) -> (Summary, Result<(), Problem>) {
-    match Consumer::new(&job.source) {
+    match Consumer::new(&job.source, job.memory_bytes) {
         Ok(consumer) => run::run(job, extent, orders, consumer, stop, report),
         Err(problem) => (Summary::default(), Err(problem)),
+    }
+}
+
+/// A bounded load with an explicit start gets a group of its own, named by what was asked, so that
+/// the same command finds its own progress and disturbs no other run.
+pub fn name_group(job: &mut Job, extent: &Extent) {
+    if let Extent::Until(bounds) = extent
+        && bounds.start != Start::Stored
+        && !job.source.group_is_explicit
+    {
+        let asked = run::request_hash(job, extent);
+        job.source.group = format!("{}-load-{asked:016x}", job.source.group);
     }
 }
 

@@ -12,8 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::config::keys;
 use crate::config::job::{PropertyValue, Source, Topics};
+use crate::config::keys;
 use crate::error::Problem;
 use crate::kafka::queue::{Queue, Waker};
 use crate::record::{Offset, Partition};
@@ -111,15 +111,14 @@ impl ConsumerContext for Mailbox {
 
 impl Consumer {
     /// Makes the client. Nothing is sent yet.
-    pub fn new(source: &Source) -> Result<Self, Problem> {
+    pub fn new(source: &Source, memory_bytes: u64) -> Result<Self, Problem> {
         let mut config = ClientConfig::new();
-        for (name, value) in &source.properties {
+        for (name, value) in properties(source, memory_bytes) {
             match value {
                 PropertyValue::Plain(text) => config.set(name, text),
                 PropertyValue::Hidden(secret) => config.set(name, secret.reveal()),
             };
         }
-        config.set("group.id", &source.group).set("bootstrap.servers", &source.bootstrap);
         config.set_log_level(RDKafkaLogLevel::Critical);
         let inner = config.create_with_context(Mailbox::default()).map_err(|error| {
             Problem::usage("cannot make a Kafka client from this configuration")
@@ -426,6 +425,40 @@ impl Consumer {
     }
 }
 
+/// Everything librdkafka is told: the job's own properties between what may be overridden and what
+/// the program rests on.
+pub fn properties(source: &Source, memory_bytes: u64) -> Vec<(String, PropertyValue)> {
+    // A quarter of the memory is librdkafka's queue; one response must fit it too.
+    let queue_kib = (memory_bytes / 4 / 1024).clamp(1024, 2_097_151).to_string();
+    let response_bytes = (memory_bytes / 6).clamp(1 << 20, 50 << 20).to_string();
+    let preset = [
+        ("client.id", "starsink"),
+        // After kill -9 another process goes on within this time.
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "3000"),
+        ("queued.max.messages.kbytes", &queue_kib),
+        ("fetch.max.bytes", &response_bytes),
+        // A full queue of small messages would otherwise pause fetching for a second.
+        ("fetch.queue.backoff.ms", "5"),
+    ];
+    let plain = |name: &str, value: &str| (name.to_string(), PropertyValue::Plain(value.into()));
+    let said = |name: &str| source.properties.iter().any(|(known, _)| known == name);
+    let mut all: Vec<_> = preset
+        .into_iter()
+        .filter(|(name, _)| !said(name))
+        .map(|(name, value)| plain(name, value))
+        .collect();
+    all.extend(source.properties.iter().cloned());
+    all.extend([
+        plain("bootstrap.servers", &source.bootstrap),
+        plain("group.id", &source.group),
+        plain("enable.partition.eof", "true"),
+        // Never a silent reset: where a partition begins is decided here, not in librdkafka.
+        plain("auto.offset.reset", "error"),
+    ]);
+    all
+}
+
 fn commit_error(error: &KafkaError) -> CommitError {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
@@ -470,4 +503,3 @@ fn push(errors: &Mutex<Vec<String>>, text: String) {
         errors.push(text);
     }
 }
-

@@ -106,7 +106,13 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         // SAFETY: the handle is alive; librdkafka writes two numbers.
         let error = unsafe {
             let client = self.consumer.client().native_ptr();
-            ffi::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &raw mut low, &raw mut high)
+            ffi::rd_kafka_get_watermark_offsets(
+                client,
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+            )
         };
         let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
         u64::try_from(high).ok().filter(|_| known)

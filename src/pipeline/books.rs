@@ -93,10 +93,9 @@ impl Books {
     }
 
     pub fn table(&mut self, name: &str) -> &mut TableProgress {
-        self.tables.entry(name.into()).or_insert_with(|| TableProgress {
-            table: name.into(),
-            ..TableProgress::default()
-        })
+        self.tables
+            .entry(name.into())
+            .or_insert_with(|| TableProgress { table: name.into(), ..TableProgress::default() })
     }
 
     /// What was committed, per partition.

@@ -47,10 +47,20 @@ pub struct Tally {
 /// What a lane tells the reader.
 #[derive(Debug)]
 pub enum Said {
-    Part { seq: Seq, table: Arc<str>, part: Part },
-    Sealed { seq: Seq, tally: Tally },
+    Part {
+        seq: Seq,
+        table: Arc<str>,
+        part: Part,
+    },
+    Sealed {
+        seq: Seq,
+        tally: Tally,
+    },
     /// A record that cannot be loaded; the run ends.
-    Bad { seq: Seq, problem: Problem },
+    Bad {
+        seq: Seq,
+        problem: Problem,
+    },
 }
 
 /// What every lane of a run shares.
@@ -182,9 +192,9 @@ impl Lane<'_> {
     #[inline]
     fn append(&mut self, table: usize, value: &[u8]) -> Result<(), BadValue> {
         let open = &mut self.open[table];
-        let framing =
-            if self.lines.is_some() { Framing::Lines } else { Framing::JsonArray };
-        let buffer = open.buffer.get_or_insert_with(|| Buffer::new(framing, self.plan.spare.take()));
+        let framing = if self.lines.is_some() { Framing::Lines } else { Framing::JsonArray };
+        let buffer =
+            open.buffer.get_or_insert_with(|| Buffer::new(framing, self.plan.spare.take()));
         let before = buffer.bytes();
         match (&self.lines, self.plan.format.value) {
             (Some(_), _) if value.is_empty() => return Err(BadValue::Empty),
@@ -264,7 +274,8 @@ fn locate(bad: BadValue, message: Message, value: &[u8], redact: bool) -> Proble
     };
     let mut problem = Problem::new(Kind::BadRecord, what);
     if !cause.is_empty() {
-        let shown = if redact || value.is_empty() { cause } else { format!("{cause}: {}", excerpt(value)) };
+        let shown =
+            if redact || value.is_empty() { cause } else { format!("{cause}: {}", excerpt(value)) };
         problem = problem.cause(shown);
     }
     problem

@@ -29,7 +29,9 @@ const BUSY_LIMIT: Duration = Duration::from_secs(20);
 pub enum Work {
     Begin,
     Part(Part),
-    Prepare { prepared: Duration },
+    Prepare {
+        prepared: Duration,
+    },
     Commit,
     RollBack,
     Cancel,
@@ -51,9 +53,18 @@ pub struct Done {
 
 #[derive(Debug)]
 pub enum What {
-    Answered { op: Op, answer: Answer, report: Option<Report> },
+    Answered {
+        op: Op,
+        answer: Answer,
+        report: Option<Report>,
+    },
     /// A part is in the BE's hands, or is not.
-    Part { accepted: bool, rows: u64, records: u64, raw_bytes: u64 },
+    Part {
+        accepted: bool,
+        rows: u64,
+        records: u64,
+        raw_bytes: u64,
+    },
 }
 
 /// What every request of a run shares.
@@ -229,7 +240,8 @@ impl Shared {
             if let Some((label, queue)) = found {
                 queue.busy = true;
                 let work = queue.work.pop_front().expect("a runnable queue has work");
-                let unnamed = || TableName { database: self.target.database.clone(), table: "_".into() };
+                let unnamed =
+                    || TableName { database: self.target.database.clone(), table: "_".into() };
                 let table = queue.table.clone().unwrap_or_else(unnamed);
                 let taken = (label.clone(), table, queue.node.clone(), work);
                 if kinds == Kinds::Bodies {
@@ -261,10 +273,9 @@ impl Shared {
             },
             Work::Part(part) => self.send(told, node, part),
             Work::Prepare { prepared } => match node {
-                Some(node) => told.answered(
-                    Op::Prepare,
-                    client.prepare(&node, database, &name, prepared),
-                ),
+                Some(node) => {
+                    told.answered(Op::Prepare, client.prepare(&node, database, &name, prepared))
+                }
                 None => told.done(Op::Prepare, Answer::Lost, None, None),
             },
             Work::Commit => told.answered(Op::Commit, client.commit(database, &name)),
@@ -308,7 +319,9 @@ impl Shared {
             let sent =
                 self.target.client.load(&node, &name, told.table, &self.target.headers, &part.body);
             match sent {
-                Ok(Reply::Busy(text)) if text.contains("processing") && Instant::now() < deadline => {
+                Ok(Reply::Busy(text))
+                    if text.contains("processing") && Instant::now() < deadline =>
+                {
                     thread::sleep(pause);
                     pause *= 2;
                 }
@@ -403,7 +416,10 @@ impl Told<'_> {
     fn rejected(self, refusal: &reply::Refusal) -> Problem {
         let mut problem = Problem::new(
             Kind::BadRecord,
-            format!("StarRocks rejected rows for `{}`; nothing of this batch was loaded", self.table),
+            format!(
+                "StarRocks rejected rows for `{}`; nothing of this batch was loaded",
+                self.table
+            ),
         )
         .cause(refusal.message.clone());
         if let Some(url) = &refusal.error_url {

@@ -39,7 +39,12 @@ impl Positions {
 
     /// The partition's place here; `None` if it is not read (any more).
     #[inline]
-    pub fn slot(&mut self, topic_key: usize, number: u32, topic: impl Fn() -> String) -> Option<usize> {
+    pub fn slot(
+        &mut self,
+        topic_key: usize,
+        number: u32,
+        topic: impl Fn() -> String,
+    ) -> Option<usize> {
         let key = (topic_key, number);
         if let Some((last, slot)) = self.last
             && last == key

@@ -1,8 +1,8 @@
 //! The reader: polls the group, hands records to the lanes, carries out what the delivery machine
 //! asks for, and ends the run. Everything that talks to Kafka happens on this thread.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -367,7 +367,8 @@ impl Run<'_> {
                 }
                 GroupEvent::Lost => {
                     (self.report)(Event::Warning {
-                        text: "this process was expelled from the consumer group; joining again".into(),
+                        text: "this process was expelled from the consumer group; joining again"
+                            .into(),
                         hint: None,
                     });
                     self.feed(Input::Lost)?;
@@ -382,15 +383,17 @@ impl Run<'_> {
 
     fn assigned(&mut self, partitions: Vec<Partition>) -> Result<(), Problem> {
         let unknown = |partition: &Partition| {
-            !self.topics.iter().any(|(name, count)| {
-                **name == *partition.topic && partition.number < *count
-            })
+            !self
+                .topics
+                .iter()
+                .any(|(name, count)| **name == *partition.topic && partition.number < *count)
         };
         if partitions.iter().any(unknown) {
             self.topics = self.consumer.select(&self.job.source.topics)?;
         }
         let chosen = &self.job.source.partitions;
-        let wanted = |partition: &Partition| chosen.is_empty() || chosen.contains(&partition.number);
+        let wanted =
+            |partition: &Partition| chosen.is_empty() || chosen.contains(&partition.number);
         self.assigned = partitions.into_iter().filter(wanted).collect();
         self.assigned_in_kafka = false;
         let input = Input::Assigned { run: random_run(), partitions: self.assigned.clone() };
@@ -702,8 +705,11 @@ impl Run<'_> {
         let surplus = self.books.labels.len().saturating_sub(Summary::MOST_LABELS);
         self.books.labels.drain(..surplus);
         balance.map_err(|text| {
-            Problem::new(Kind::Defect, format!("the books of batch {} do not balance: {text}", receipt.seq))
-                .hint("this is a defect of starsink; please report it with this message")
+            Problem::new(
+                Kind::Defect,
+                format!("the books of batch {} do not balance: {text}", receipt.seq),
+            )
+            .hint("this is a defect of starsink; please report it with this message")
         })
     }
 
@@ -773,13 +779,18 @@ impl Run<'_> {
         }
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * (1 << (self.attempts - 1).min(10)));
         self.resume_at = Some(Instant::now() + pause);
-        let text = failure.as_ref().map_or(why, |problem| problem.causes.first().unwrap_or(&problem.what));
+        let text =
+            failure.as_ref().map_or(why, |problem| problem.causes.first().unwrap_or(&problem.what));
         self.waiting_for = Some(text.to_string());
         // The first retry is silent.
         if self.attempts > 1 {
             let what = failure.as_ref().map_or(why, |problem| &problem.what);
             (self.report)(Event::Warning {
-                text: format!("{what} ({text}); attempt {} follows in {}", self.attempts + 1, seconds(pause)),
+                text: format!(
+                    "{what} ({text}); attempt {} follows in {}",
+                    self.attempts + 1,
+                    seconds(pause)
+                ),
                 hint: None,
             });
         }
@@ -919,7 +930,8 @@ impl Run<'_> {
                 }
                 let begun = op == delivery::Op::Begin;
                 let ok = answer == Answer::Ok;
-                if begun && let Some((seq, _)) = &owner
+                if begun
+                    && let Some((seq, _)) = &owner
                     && let Some(batch) = self.batches.get_mut(seq)
                 {
                     batch.begins_left -= 1;
@@ -1011,7 +1023,9 @@ impl Run<'_> {
             self.released_by = None;
             self.feed(Input::DrainExpired)?;
         }
-        if matches!(self.extent, Extent::Forever { .. }) && self.last_topics.elapsed() > TOPICS_EVERY {
+        if matches!(self.extent, Extent::Forever { .. })
+            && self.last_topics.elapsed() > TOPICS_EVERY
+        {
             self.look_for_topics();
         }
         self.stop_if_asked()
@@ -1090,7 +1104,13 @@ impl Run<'_> {
         let age = batch.began.elapsed();
         let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share;
         let old = age >= policy.interval || age >= policy.offset_interval;
-        if moved && (full || (old && batch.records > 0) || (done && ends) || batch.seal_first || age >= policy.offset_interval) {
+        if moved
+            && (full
+                || (old && batch.records > 0)
+                || (done && ends)
+                || batch.seal_first
+                || age >= policy.offset_interval)
+        {
             return self.seal(seq);
         }
         if !moved {
@@ -1149,7 +1169,8 @@ impl Run<'_> {
     fn read(&mut self, busy: bool) -> Result<bool, Problem> {
         let wait = Duration::from_millis(if busy { 5 } else { 50 });
         let paused = self.resume_at.is_some_and(|at| at > Instant::now());
-        let sealing = self.filling.is_none_or(|seq| self.batches.get(&seq).is_none_or(|b| b.sealing));
+        let sealing =
+            self.filling.is_none_or(|seq| self.batches.get(&seq).is_none_or(|b| b.sealing));
         let open = self.reading && !self.positions.all_done() && self.stopping.is_none();
         if paused || sealing || !open || self.plan.budget.is_spent() {
             if let Ok(message) = self.inbox.recv_timeout(wait) {
@@ -1175,7 +1196,8 @@ impl Run<'_> {
         let mut failed = None;
         let (positions, read) = (&mut self.positions, &mut self.read_messages);
         let parts = messages.split(lanes, |message| {
-            let slot = positions.slot(message.topic_key(), message.partition(), || message.topic().into())?;
+            let slot = positions
+                .slot(message.topic_key(), message.partition(), || message.topic().into())?;
             match message.entry() {
                 QueueEntry::Record => {
                     if most.is_some_and(|most| *read >= most) {
@@ -1185,7 +1207,8 @@ impl Run<'_> {
                         return None;
                     }
                     *read += 1;
-                    let size = message.value().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+                    let size = message.value().map_or(0, <[u8]>::len)
+                        + message.key().map_or(0, <[u8]>::len);
                     bytes[slot % lanes] += size as u64 + RECORD_OVERHEAD;
                     Some(slot % lanes)
                 }
@@ -1200,7 +1223,8 @@ impl Run<'_> {
             }
         });
         if let Some((partition, error)) = failed {
-            return Err(Problem::unavailable(format!("cannot read `{partition}`")).cause(format!("{error:?}")));
+            return Err(Problem::unavailable(format!("cannot read `{partition}`"))
+                .cause(format!("{error:?}")));
         }
         if most.is_some_and(|most| *read >= most) {
             self.positions.stop_here();
@@ -1267,7 +1291,11 @@ impl Run<'_> {
                 entry.table = table.into();
                 let range = self.books.ranges.get(partition);
                 let (first, done) = range.map_or((next, next), |range| *range);
-                let first = if range.is_some() { first } else { self.positions.batch_first(partition).unwrap_or(next) };
+                let first = if range.is_some() {
+                    first
+                } else {
+                    self.positions.batch_first(partition).unwrap_or(next)
+                };
                 let end = self.ends.get(partition).copied().unwrap_or(first);
                 *entry.total.get_or_insert(0) += end.0.saturating_sub(first.0);
                 if range.is_some() {
@@ -1324,9 +1352,15 @@ impl Batch {
 
 // ---- before the first record ----
 
-fn check_front_ends(job: &Job, client: &Client, report: &mut dyn FnMut(Event)) -> Result<(), Problem> {
+fn check_front_ends(
+    job: &Job,
+    client: &Client,
+    report: &mut dyn FnMut(Event),
+) -> Result<(), Problem> {
     let answers = catalog::health(client);
-    let good = answers.iter().any(|(_, health)| matches!(health, Health::Fe { backends } if *backends > 0));
+    let good = answers
+        .iter()
+        .any(|(_, health)| matches!(health, Health::Fe { backends } if *backends > 0));
     let problem = |(address, health): &(String, Health)| {
         catalog::unusable(client, address, &job.target.fe_origin, health)
     };
@@ -1334,7 +1368,11 @@ fn check_front_ends(job: &Job, client: &Client, report: &mut dyn FnMut(Event)) -
     if good {
         for problem in problems {
             (report)(Event::Warning {
-                text: format!("{}{}", problem.what, problem.causes.first().map(|c| format!(": {c}")).unwrap_or_default()),
+                text: format!(
+                    "{}{}",
+                    problem.what,
+                    problem.causes.first().map(|c| format!(": {c}")).unwrap_or_default()
+                ),
                 hint: None,
             });
         }
@@ -1346,7 +1384,11 @@ fn check_front_ends(job: &Job, client: &Client, report: &mut dyn FnMut(Event)) -
 }
 
 /// Every table exists; returns those into which loading twice changes nothing.
-fn check_tables(job: &Job, client: &Client, topics: &[(String, u32)]) -> Result<BTreeSet<String>, Problem> {
+fn check_tables(
+    job: &Job,
+    client: &Client,
+    topics: &[(String, u32)],
+) -> Result<BTreeSet<String>, Problem> {
     let mut idempotent = BTreeSet::new();
     let mut seen = BTreeSet::new();
     for (topic, _) in topics {
@@ -1356,22 +1398,32 @@ fn check_tables(job: &Job, client: &Client, topics: &[(String, u32)]) -> Result<
         }
         let name = TableName { database: job.target.database.clone(), table: table.into() };
         let found = catalog::table(client, &name).map_err(|failure| {
-            crate::pipeline::loads::unreachable_node(&format!("cannot read the columns of `{name}`"), &failure)
+            crate::pipeline::loads::unreachable_node(
+                &format!("cannot read the columns of `{name}`"),
+                &failure,
+            )
         })?;
         match found {
-            catalog::Table::Columns { primary_key: true, .. } if header(job, "merge_condition").is_none() => {
+            catalog::Table::Columns { primary_key: true, .. }
+                if header(job, "merge_condition").is_none() =>
+            {
                 idempotent.insert(table.to_string());
             }
             catalog::Table::Columns { .. } | catalog::Table::Hidden(_) => {}
             catalog::Table::NoDatabase(text) => {
-                return Err(Problem::usage(format!("database `{}` does not exist in StarRocks", name.database))
-                    .cause(text)
-                    .hint("set `starrocks.database.name` or `-D`"));
+                return Err(Problem::usage(format!(
+                    "database `{}` does not exist in StarRocks",
+                    name.database
+                ))
+                .cause(text)
+                .hint("set `starrocks.database.name` or `-D`"));
             }
             catalog::Table::NoTable(text) => {
-                return Err(Problem::usage(format!("topic `{topic}` goes to table `{name}`, which does not exist"))
-                    .cause(text)
-                    .hint(format!("create the table, or map the topic with `--map {topic}:NAME`")));
+                return Err(Problem::usage(format!(
+                    "topic `{topic}` goes to table `{name}`, which does not exist"
+                ))
+                .cause(text)
+                .hint(format!("create the table, or map the topic with `--map {topic}:NAME`")));
             }
             catalog::Table::Refused(text) => {
                 return Err(Problem::usage(format!(
@@ -1390,9 +1442,13 @@ fn check_tables(job: &Job, client: &Client, topics: &[(String, u32)]) -> Result<
 }
 
 fn mode(job: &Job, client: &Client) -> Result<Mode, Problem> {
-    let transactions = catalog::has_transactions(client, &job.target.database).map_err(|failure| {
-        crate::pipeline::loads::unreachable_node("cannot ask StarRocks for its interfaces", &failure)
-    })?;
+    let transactions =
+        catalog::has_transactions(client, &job.target.database).map_err(|failure| {
+            crate::pipeline::loads::unreachable_node(
+                "cannot ask StarRocks for its interfaces",
+                &failure,
+            )
+        })?;
     Ok(match (job.delivery, transactions) {
         (DeliveryChoice::AtLeastOnce, true) => Mode::AtLeastOnce,
         (_, true) => Mode::ExactlyOnce,

@@ -94,7 +94,8 @@ pub fn version(client: &Client) -> Option<(u32, u32, u32)> {
         read_version(body.get("version")?.as_str()?)
     });
     told.or_else(|| {
-        let answer = client.sql("information_schema", "SHOW VARIABLES LIKE 'version_comment'").ok()?;
+        let answer =
+            client.sql("information_schema", "SHOW VARIABLES LIKE 'version_comment'").ok()?;
         let body: Value = serde_json::from_slice(&answer.body).ok()?;
         let row = body.get("data")?.as_array()?.first()?.as_object()?;
         row.values().filter_map(Value::as_str).find_map(read_version)

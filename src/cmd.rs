@@ -1,0 +1,3 @@
+//! The subcommands: each reads as its story. Composes; owns no logic of its own.
+
+pub mod load;

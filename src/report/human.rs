@@ -1,0 +1,222 @@
+//! Texts for a person: errors, warnings, the summary. Pure: strings out.
+
+use crate::error::Problem;
+use crate::event::{Load, Started, Summary, TableProgress};
+use crate::record::OffsetRange;
+use crate::report::units::{bytes, bytes_per_second, grouped, rows_per_second, time};
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const CYAN: &str = "\x1b[36m";
+const PLAIN: &str = "\x1b[0m";
+
+/// `error:`, its causes, its places, its hints.
+pub fn problem(problem: &Problem, color: bool) -> String {
+    let mut text = format!("{} {}", painted("error:", RED, color), safe(&problem.what));
+    for cause in &problem.causes {
+        text.push_str(&format!("\n  cause: {}", safe(cause)));
+    }
+    if !problem.at.is_empty() {
+        text.push_str(&format!("\n  at: {}", safe(&problem.at.join(" · "))));
+    }
+    for hint in problem.hints.iter().take(2) {
+        text.push_str(&format!("\n{} {}", painted("hint:", CYAN, color), safe(hint)));
+    }
+    text
+}
+
+/// `warning:` and its hint.
+pub fn warning(text: &str, hint: Option<&str>, color: bool) -> String {
+    let mut line = format!("{} {}", painted("warning:", YELLOW, color), safe(text));
+    if let Some(hint) = hint {
+        line.push_str(&format!("\n{} {}", painted("hint:", CYAN, color), safe(hint)));
+    }
+    line
+}
+
+/// One line at the start: what is read, where it goes, what is promised.
+pub fn started(started: &Started) -> String {
+    let list = |names: &[String]| match names {
+        [] => "nothing".to_string(),
+        names if names.len() <= 4 => names.join(", "),
+        names => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
+    };
+    format!(
+        "loading {} ({} partitions) into {} as group `{}`: {}",
+        list(&started.topics),
+        started.partitions,
+        list(&started.tables),
+        started.group,
+        started.guarantee
+    )
+}
+
+/// One committed load, for `-v`.
+pub fn load(load: &Load) -> String {
+    let filtered = match load.filtered {
+        0 => String::new(),
+        count => format!(", {} filtered by StarRocks", grouped(count)),
+    };
+    format!(
+        "loaded {} rows, {} into {} under `{}`{filtered}",
+        grouped(load.rows),
+        bytes(load.bytes),
+        load.table,
+        load.label
+    )
+}
+
+/// The table at the end of a run.
+pub fn summary(summary: &Summary) -> String {
+    let head = ["table", "rows loaded", "filtered", "bytes", "loads", "time", ""];
+    let mut rows = vec![head.map(String::from)];
+    rows.extend(summary.tables.iter().map(|table| row(table, "")));
+    let total = |get: fn(&TableProgress) -> u64| summary.tables.iter().map(get).sum::<u64>();
+    let all = TableProgress {
+        table: "total".into(),
+        rows: total(|table| table.rows),
+        bytes: total(|table| table.bytes),
+        loads: total(|table| table.loads),
+        filtered: total(|table| table.filtered),
+        busy: summary.elapsed,
+        ..TableProgress::default()
+    };
+    let rate = format!(
+        "{}   {}",
+        rows_per_second(all.rows, summary.elapsed),
+        bytes_per_second(all.bytes, summary.elapsed)
+    );
+    rows.push(row(&all, &rate));
+    let mut text = aligned(&rows);
+    if summary.skipped > 0 {
+        text.push_str(&format!("\nskipped: {} records without a value", grouped(summary.skipped)));
+    }
+    if summary.already_loaded > 0 {
+        text.push_str(&format!(
+            "\nalready loaded: {} records of a batch that an earlier run had loaded in part",
+            grouped(summary.already_loaded)
+        ));
+    }
+    text.push('\n');
+    text.push_str(&match summary.committed.as_slice() {
+        [] => "nothing new to load".to_string(),
+        ranges => format!("committed: {}", ranges_text(ranges)),
+    });
+    text
+}
+
+fn row(table: &TableProgress, rate: &str) -> [String; 7] {
+    [
+        table.table.clone(),
+        grouped(table.rows),
+        grouped(table.filtered),
+        bytes(table.bytes),
+        grouped(table.loads),
+        time(table.busy),
+        rate.into(),
+    ]
+}
+
+/// Columns side by side, the first to the left, the others to the right.
+fn aligned(rows: &[[String; 7]]) -> String {
+    let width = |column: usize| {
+        rows.iter().map(|row| console_width(&row[column])).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[column] - console_width(cell));
+            match column {
+                0 => line.push_str(&format!("{cell}{pad}")),
+                _ => line.push_str(&format!("   {pad}{cell}")),
+            }
+        }
+        line.trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Columns a text takes in a terminal.
+fn console_width(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
+/// `orders 0–5, users 0, 2`, with offsets where there are few.
+fn ranges_text(ranges: &[OffsetRange]) -> String {
+    const MOST: usize = 12;
+    let each: Vec<String> = ranges.iter().take(MOST).map(ToString::to_string).collect();
+    match ranges.len() {
+        count if count <= MOST => each.join(", "),
+        count => format!("{} and {} more partitions", each.join(", "), count - MOST),
+    }
+}
+
+fn painted(text: &str, color: &str, on: bool) -> String {
+    if on { format!("{color}{text}{PLAIN}") } else { text.into() }
+}
+
+/// Control characters must not reach a terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::record::{Offset, Partition};
+    use std::time::Duration;
+
+    #[test]
+    fn an_error_has_its_parts_in_order() {
+        let text = problem(
+            &Problem::new(Kind::Usage, "topic `ordres` does not exist")
+                .cause("server \x1b[31mtext")
+                .at("f:1 `topics`")
+                .hint("did you mean `orders`?"),
+            false,
+        );
+        assert_eq!(
+            text,
+            "error: topic `ordres` does not exist\n  cause: server \u{fffd}[31mtext\n  \
+             at: f:1 `topics`\nhint: did you mean `orders`?"
+        );
+    }
+
+    #[test]
+    fn a_summary_lines_up() {
+        let table = TableProgress {
+            table: "shop.orders".into(),
+            rows: 11_402_118,
+            bytes: 2_040_109_465,
+            loads: 31,
+            busy: Duration::from_millis(27_400),
+            ..TableProgress::default()
+        };
+        let range = OffsetRange {
+            partition: Partition::new("orders", 0),
+            first: Offset(0),
+            next: Offset(11_402_120),
+        };
+        let text = summary(&Summary {
+            tables: vec![table],
+            elapsed: Duration::from_millis(27_600),
+            skipped: 2,
+            committed: vec![range],
+            ..Summary::default()
+        });
+        let expect = "\
+table         rows loaded   filtered     bytes   loads     time
+shop.orders    11 402 118          0   1.9 GiB      31   27.4 s
+total          11 402 118          0   1.9 GiB      31   27.6 s   413k rows/s   70.5 MiB/s
+skipped: 2 records without a value
+committed: orders[0]@0..11402120";
+        assert_eq!(text, expect);
+    }
+
+    #[test]
+    fn nothing_to_do_says_so() {
+        assert!(summary(&Summary::default()).ends_with("nothing new to load"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Events as JSON lines on stdout: one object a line, numbers unformatted, names as in the code.
+//! Within one `schema` number fields are only ever added.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::error::Problem;
+use crate::event::{Event, Progress, Summary, TableProgress};
+use crate::record::OffsetRange;
+use crate::report::units::stamp;
+
+const SCHEMA: u32 = 1;
+
+/// Events into lines; progress at its interval only.
+pub struct Ticker {
+    every: Duration,
+    last: Instant,
+}
+
+impl Ticker {
+    pub fn new(every: Duration) -> Self {
+        Ticker { every, last: Instant::now() }
+    }
+
+    /// The line for an event, if it is one that is told.
+    pub fn line(&mut self, event: &Event) -> Option<String> {
+        let body = match event {
+            Event::Started(started) => json!({
+                "event": "start",
+                "schema": SCHEMA,
+                "name": started.name,
+                "group": started.group,
+                "topics": started.topics,
+                "partitions": started.partitions,
+                "tables": started.tables,
+                "guarantee": started.guarantee_name,
+            }),
+            Event::Warning { text, hint } => {
+                json!({ "event": "warning", "text": text, "hint": hint })
+            }
+            Event::Info(text) => json!({ "event": "info", "text": text }),
+            Event::Step(text) => json!({ "event": "step", "text": text }),
+            Event::Load(load) => json!({
+                "event": "load",
+                "table": load.table,
+                "label": load.label,
+                "rows": load.rows,
+                "bytes": load.bytes,
+                "filtered": load.filtered,
+            }),
+            Event::Progress(progress) => {
+                if !progress.asked && self.last.elapsed() < self.every {
+                    return None;
+                }
+                self.last = Instant::now();
+                self::progress(progress)
+            }
+            Event::Summary(summary) => self::summary(summary),
+        };
+        Some(stamped(body))
+    }
+}
+
+/// The `error` event.
+pub fn problem(problem: &Problem) -> String {
+    stamped(json!({
+        "event": "error",
+        "exit_code": problem.kind.exit_code(),
+        "error": problem.what,
+        "causes": problem.causes,
+        "at": problem.at,
+        "hints": problem.hints,
+    }))
+}
+
+/// Where a run stands; also what the status file holds.
+pub fn progress(progress: &Progress) -> Value {
+    json!({
+        "event": "progress",
+        "tables": progress.tables.iter().map(table).collect::<Vec<_>>(),
+        "elapsed_s": progress.elapsed.as_secs_f64(),
+        "read": progress.read,
+        "skipped": progress.skipped,
+        "in_flight_loads": progress.in_flight_loads,
+        "in_flight_bytes": progress.in_flight_bytes,
+        "lag": progress.lag,
+        "since_last_load_s": progress.since_last_load.map(|age| age.as_secs_f64()),
+        "waiting_for": progress.waiting_for,
+    })
+}
+
+/// The books; also what `--report` writes.
+pub fn summary(summary: &Summary) -> Value {
+    json!({
+        "event": "summary",
+        "complete": summary.complete,
+        "guarantee": summary.guarantee_name,
+        "tables": summary.tables.iter().map(table).collect::<Vec<_>>(),
+        "elapsed_s": summary.elapsed.as_secs_f64(),
+        "read": summary.read,
+        "loaded": summary.loaded_records,
+        "skipped": summary.skipped,
+        "already_loaded": summary.already_loaded,
+        "committed": summary.committed.iter().map(range).collect::<Vec<_>>(),
+        "labels": summary.labels,
+    })
+}
+
+fn table(table: &TableProgress) -> Value {
+    json!({
+        "table": table.table,
+        "rows": table.rows,
+        "bytes": table.bytes,
+        "loads": table.loads,
+        "filtered": table.filtered,
+        "offsets_done": table.done,
+        "offsets_total": table.total,
+        "busy_s": table.busy.as_secs_f64(),
+    })
+}
+
+fn range(range: &OffsetRange) -> Value {
+    json!({
+        "topic": &*range.partition.topic,
+        "partition": range.partition.number,
+        "first": range.first.0,
+        "next": range.next.0,
+    })
+}
+
+/// `event` first, then the time.
+fn stamped(body: Value) -> String {
+    let Value::Object(fields) = body else { return body.to_string() };
+    let mut out = serde_json::Map::new();
+    for (name, value) in fields {
+        let first = name == "event";
+        out.insert(name, value);
+        if first {
+            out.insert("at_time".into(), Value::from(stamp(SystemTime::now())));
+        }
+    }
+    Value::Object(out).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn every_line_names_its_event_and_its_time() {
+        let line = Ticker::new(Duration::ZERO).line(&Event::Info("x".into())).unwrap();
+        assert!(line.starts_with("{\"event\":\"info\",\"at_time\":\"20"), "{line}");
+        let line = problem(&Problem::new(Kind::Unavailable, "w").hint("h"));
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((value["exit_code"].as_u64(), value["error"].as_str()), (Some(5), Some("w")));
+    }
+}

@@ -1,0 +1,219 @@
+//! Progress for a person: bars in a terminal, a line now and then without one.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::event::{Progress, TableProgress};
+use crate::report::units::{self, bytes, bytes_per_second, eta, rows_per_second, short};
+
+/// More bars than this are a wall; the rest is counted.
+const MOST_BARS: usize = 8;
+/// Redraws a second, at most.
+const REDRAWS: u8 = 10;
+
+/// Bars per table and a line of totals, on stderr.
+pub struct Bars {
+    multi: MultiProgress,
+    tables: Vec<ProgressBar>,
+    total: ProgressBar,
+    endless: bool,
+    color: bool,
+}
+
+/// A line every so often.
+pub struct Lines {
+    endless: bool,
+    every: Duration,
+    last: Option<Instant>,
+}
+
+impl Bars {
+    pub fn new(endless: bool, color: bool) -> Self {
+        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
+        let total = multi.add(ProgressBar::no_length());
+        total.set_style(template("  {msg}"));
+        Bars { multi, tables: vec![], total, endless, color }
+    }
+
+    /// Redraws.
+    pub fn show(&mut self, progress: &Progress) {
+        let shown = progress.tables.len().min(MOST_BARS);
+        while self.tables.len() < shown {
+            let bar = self.multi.insert_before(&self.total, ProgressBar::new(0));
+            bar.set_style(self.bar_style());
+            self.tables.push(bar);
+        }
+        let names = progress.tables.iter().take(shown).map(|table| table.table.chars().count());
+        let width = names.max().unwrap_or_default();
+        for (bar, table) in self.tables.iter().zip(&progress.tables) {
+            bar.set_prefix(format!("{:width$}", table.table));
+            if let Some(total) = table.total {
+                bar.set_length(total);
+                bar.set_position(table.done);
+            }
+            bar.set_message(table_text(table, progress.elapsed));
+        }
+        self.total.set_message(total_text(progress, progress.tables.len() - shown));
+    }
+
+    /// One line above the bars.
+    pub fn above(&self, text: &str) {
+        let _ = self.multi.println(text);
+    }
+
+    /// Takes them away.
+    pub fn clear(&self) {
+        let _ = self.multi.clear();
+        self.multi.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    fn bar_style(&self) -> ProgressStyle {
+        if self.endless {
+            return template("  {prefix}  {msg}");
+        }
+        let bar = if self.color { "{bar:28.green/dim}" } else { "{bar:28}" };
+        template(&format!("  {{prefix}}  {bar}  {{percent:>3}}%   {{msg}}")).progress_chars("━╸━")
+    }
+}
+
+impl Lines {
+    pub fn new(endless: bool, every: Duration) -> Self {
+        Lines { endless, every, last: None }
+    }
+
+    /// The line that is due, if one is.
+    pub fn line(&mut self, progress: &Progress) -> Option<String> {
+        let now = Instant::now();
+        let last = *self.last.get_or_insert(now);
+        if !progress.asked && now.duration_since(last) < self.every {
+            return None;
+        }
+        self.last = Some(now);
+        let head = if self.endless { endless_text(progress) } else { bounded_text(progress) };
+        Some(format!("{} {head}", units::clock_now()))
+    }
+}
+
+fn bounded_text(progress: &Progress) -> String {
+    let sum = |get: fn(&TableProgress) -> u64| progress.tables.iter().map(get).sum::<u64>();
+    let (rows, done, all) =
+        (sum(|table| table.rows), sum(|table| table.done), sum(|table| table.total.unwrap_or(0)));
+    format!(
+        "loaded {} rows, {} of {} offsets ({}%), {}, {}{}",
+        short(rows),
+        short(done),
+        short(all),
+        percent(done, all),
+        rows_per_second(rows, progress.elapsed),
+        bytes_per_second(sum(|table| table.bytes), progress.elapsed),
+        waiting(progress)
+    )
+}
+
+fn endless_text(progress: &Progress) -> String {
+    let rows: u64 = progress.tables.iter().map(|table| table.rows).sum();
+    let lag = progress.lag.map_or("unknown".into(), short);
+    let last =
+        progress.since_last_load.map_or("none yet".into(), |age| format!("{} ago", eta(age)));
+    format!(
+        "loaded {} rows, {}, lag {lag}, last load {last}, in flight {}{}",
+        short(rows),
+        rows_per_second(rows, progress.elapsed),
+        bytes(progress.in_flight_bytes),
+        waiting(progress)
+    )
+}
+
+fn table_text(table: &TableProgress, elapsed: Duration) -> String {
+    let rate = format!(
+        "{}   {}",
+        rows_per_second(table.rows, elapsed),
+        bytes_per_second(table.bytes, elapsed)
+    );
+    match table.total {
+        Some(total) if table.done >= total => {
+            format!("{}/{}   done", short(table.done), short(total))
+        }
+        Some(total) if table.done > 0 => {
+            let left = elapsed.as_secs_f64() * (total - table.done) as f64 / table.done as f64;
+            let left = eta(Duration::from_secs_f64(left));
+            format!("{}/{}   {rate}   eta {left}", short(table.done), short(total))
+        }
+        Some(total) => format!("0/{}", short(total)),
+        None => format!("{} rows   {rate}", short(table.rows)),
+    }
+}
+
+fn total_text(progress: &Progress, more: usize) -> String {
+    let rows: u64 = progress.tables.iter().map(|table| table.rows).sum();
+    let mut text = match more {
+        0 => String::new(),
+        more => format!("and {more} more tables · "),
+    };
+    text.push_str(&format!(
+        "read {} · loaded {} · in flight {} loads, {}",
+        short(progress.read),
+        short(rows),
+        progress.in_flight_loads,
+        bytes(progress.in_flight_bytes)
+    ));
+    if let Some(lag) = progress.lag.filter(|_| progress.tables.iter().all(|t| t.total.is_none())) {
+        text.push_str(&format!(" · lag {}", short(lag)));
+    }
+    if let Some(age) = progress.since_last_load {
+        text.push_str(&format!(" · last load {} ago", eta(age)));
+    }
+    text.push_str(&waiting(progress));
+    text
+}
+
+fn waiting(progress: &Progress) -> String {
+    progress.waiting_for.as_ref().map(|why| format!(" · waiting: {why}")).unwrap_or_default()
+}
+
+fn percent(done: u64, all: u64) -> u64 {
+    if all == 0 { 100 } else { done * 100 / all }
+}
+
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text).expect("a template of ours parses")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_at_their_interval_and_when_asked() {
+        let mut lines = Lines::new(false, Duration::from_secs(3600));
+        let mut progress = Progress::default();
+        assert_eq!(lines.line(&progress), None);
+        progress.asked = true;
+        assert!(lines.line(&progress).is_some());
+    }
+
+    #[test]
+    fn a_bounded_run_tells_how_far_it_is() {
+        let table = TableProgress {
+            rows: 50,
+            bytes: 2048,
+            done: 50,
+            total: Some(200),
+            ..TableProgress::default()
+        };
+        let progress = Progress {
+            tables: vec![table],
+            elapsed: Duration::from_secs(1),
+            ..Progress::default()
+        };
+        assert_eq!(
+            bounded_text(&progress),
+            "loaded 50 rows, 50 of 200 offsets (25%), 50 rows/s, 2.0 KiB/s"
+        );
+        assert_eq!(
+            table_text(&progress.tables[0], progress.elapsed),
+            "50/200   50 rows/s   2.0 KiB/s   eta 3s"
+        );
+    }
+}

@@ -15,10 +15,18 @@
 //! All other work may run elsewhere; answers come back as [`Input::Answered`]. An answer to every
 //! HTTP action is owed, except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
 
+mod batch;
 pub mod cursor;
 pub mod label;
+mod litter;
 mod machine;
+mod recovery;
+mod running;
+mod set;
+#[cfg(test)]
+mod sim;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::record::{Offset, OffsetRange, Partition};
@@ -540,4 +548,59 @@ impl fmt::Display for TxnState {
             TxnState::Aborted => "ABORTED",
         })
     }
+}
+
+/// What every step needs at hand: the moment, the settings, and where actions go.
+struct Context<'a> {
+    now: Millis,
+    settings: &'a Settings,
+    restarted: &'a BTreeSet<Partition>,
+    out: Vec<Action>,
+    #[cfg(test)]
+    mutation: Option<Mutation>,
+}
+
+impl Context<'_> {
+    fn act(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    fn say(&mut self, note: Note) {
+        self.out.push(Action::Say(note));
+    }
+
+    fn wake_at(&mut self, at: Millis) {
+        if !self.out.contains(&Action::WakeAt(at)) {
+            self.out.push(Action::WakeAt(at));
+        }
+    }
+
+    #[cfg(test)]
+    fn mutated(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+}
+
+/// A deliberate defect: the simulator must catch each of them.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutation {
+    CommitBeforeIntent,
+    RollBackAfterIntent,
+    ReadUncommitted,
+    LabelWithoutAttempt,
+    FinaliseBeforeLastCommit,
+    FewerPartitionsFetched,
+    PreparedStateAccepted,
+    OneUnknownBelieved,
+    BeginRepeated,
+    NoRejoinAfterClaim,
+    NoRejoinAfterFinalise,
+    NoRejoinAfterIntent,
+    OrphansBeforeClaim,
+    OrphansFromOnePartition,
+    OneOwedRange,
+    AbortReadAsAborted,
+    NoSecondFetch,
+    OneRunPerProcess,
 }

@@ -13,7 +13,7 @@
 //! carried out on that thread, synchronously; their result is the very next input, fed in before
 //! the actions that stand behind them in the same list (the machine never puts one behind them).
 //! All other work may run elsewhere; answers come back as [`Input::Answered`]. An answer to every
-//! HTTP action is owed, except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
+//! HTTP action is owed within 60 seconds ([`Answer::Lost`] if need be), except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
 
 mod batch;
 pub mod cursor;
@@ -316,7 +316,7 @@ pub enum Action {
     },
     /// Produce what is left and wait for every acknowledgement.
     FlushDeadLetters,
-    /// Send [`Input::Tick`] at this time or soon after; a later one replaces nothing.
+    /// Send [`Input::Tick`] at this time or soon after. Replaces the time asked for before.
     WakeAt(Millis),
     /// Batch finished: every label is committed. For the report and the audit trail.
     Done(Receipt),

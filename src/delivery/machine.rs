@@ -24,6 +24,8 @@ pub struct Machine {
     restarted: BTreeSet<Partition>,
     /// Rejoins since the last batch or claim that succeeded.
     rejoins: u32,
+    /// The tick that was asked for and has not come yet.
+    wake: Option<Millis>,
     #[cfg(test)]
     pub(super) mutation: Option<super::Mutation>,
 }
@@ -50,6 +52,7 @@ impl Machine {
             litter: Litter::default(),
             restarted: BTreeSet::new(),
             rejoins: 0,
+            wake: None,
             #[cfg(test)]
             mutation: None,
         }
@@ -57,6 +60,24 @@ impl Machine {
 
     /// Takes one input and says what to do about it, in order.
     pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
+        let mut out = self.take(now, input);
+        let is_wake = |action: &mut Action| matches!(action, Action::WakeAt(_));
+        let wakes = out.extract_if(.., is_wake).filter_map(|action| match action {
+            Action::WakeAt(at) => Some(at),
+            _ => None,
+        });
+        let earliest = wakes.min();
+        self.wake = self.wake.filter(|&at| at > now);
+        if let Some(at) = earliest
+            && self.wake.is_none_or(|wake| at < wake)
+        {
+            self.wake = Some(at);
+            out.push(Action::WakeAt(at));
+        }
+        out
+    }
+
+    fn take(&mut self, now: Millis, input: Input) -> Vec<Action> {
         let mut cx = Context {
             now,
             settings: &self.settings,

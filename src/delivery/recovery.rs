@@ -102,7 +102,10 @@ impl Recovery {
         let result = match input {
             Input::Fetched(list) => self.fetched(list, cx),
             Input::Written(outcome) => self.written(outcome, cx),
-            Input::Starts(starts) => self.started(starts),
+            Input::Starts(starts) => {
+                self.started(starts);
+                Ok(Progress::Going)
+            }
             Input::Answered { label, op, answer } => {
                 self.answered(&label, op, answer, cx);
                 Ok(Progress::Going)
@@ -244,15 +247,14 @@ impl Recovery {
         runs.filter_map(|run| Some((run, highest(run)?))).collect()
     }
 
-    fn started(&mut self, starts: Vec<StartAt>) -> Result<Progress, Failure> {
-        if self.stage == Stage::AwaitingStarts {
-            self.starts = starts.into_iter().map(|start| (start.partition.clone(), start)).collect();
-            if let Some(missing) = self.unplaced().find(|p| !self.starts.contains_key(*p)) {
-                return Err(Failure::Defect { what: format!("no start was given for {missing}") });
-            }
+    /// An answer for other partitions belongs to an assignment that is over.
+    fn started(&mut self, starts: Vec<StartAt>) {
+        let starts: BTreeMap<Partition, StartAt> =
+            starts.into_iter().map(|start| (start.partition.clone(), start)).collect();
+        if self.stage == Stage::AwaitingStarts && self.unplaced().eq(starts.keys()) {
+            self.starts = starts;
             self.stage = Stage::Resolving;
         }
-        Ok(Progress::Going)
     }
 
     /// Own partitions that need a start from the executor.

@@ -18,7 +18,7 @@ pub(super) const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 5;
 const TABLES: [&str; 2] = ["a", "b"];
 const SESSION_MS: Millis = 10_000;
-const MAX_STEPS: usize = 6_000;
+const MAX_STEPS: usize = 40_000;
 
 /// What may go wrong. Those of a request or a write wait for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -419,6 +419,9 @@ impl World {
 
     fn crash(&mut self, process: usize) {
         let p = &mut self.processes[process];
+        if p.machine.is_none() {
+            return;
+        }
         let member = p.member;
         *p = Process { life: p.life + 1, run: p.run, ..Process::default() };
         if let Some(member) = member {
@@ -451,6 +454,7 @@ impl World {
             Happening::RejoinDeadline { generation } => {
                 if self.group.is_rebalancing && self.group.generation == generation {
                     self.group.members.retain(|_, joined| *joined);
+                    self.tell_the_expelled();
                     self.complete_rebalance();
                 }
             }
@@ -545,6 +549,17 @@ impl World {
         }
     }
 
+    /// A member that missed the rebalance finds out at its next heartbeat.
+    fn tell_the_expelled(&mut self) {
+        for process in 0..self.processes.len() {
+            let member = self.processes[process].member;
+            if let Some(member) = member.filter(|m| !self.group.members.contains_key(m)) {
+                let delay = self.roll(3_000);
+                self.to(process, delay, Event::Lost { member });
+            }
+        }
+    }
+
     fn process(&mut self, process: usize, event: Event) {
         let p = &mut self.processes[process];
         if p.machine.is_none() {
@@ -601,7 +616,10 @@ impl World {
                 self.assign(process);
             }
             Event::AskRevoke { member } if current == Some(member) => {
-                if self.processes[process].assigned.is_empty() {
+                let has_joined = self.group.members.get(&member).is_none_or(|joined| *joined);
+                if has_joined || !self.group.is_rebalancing {
+                    // Of a rebalance that is over.
+                } else if self.processes[process].assigned.is_empty() {
                     self.joined(process);
                 } else {
                     self.to(process, 5_000, Event::DrainExpired { member });
@@ -771,7 +789,11 @@ impl World {
     fn check_rollback(&mut self, process: usize, label: &Label) {
         let key = (label.run.0, label.seq.0);
         let carried: Vec<bool> = self.carriers(key);
-        let is_bound = self.processes[process].attempted.contains(&key) || !carried.is_empty();
+        // An intent tried under an earlier run of this process is dead once that run is: a later
+        // claim was acknowledged, and copies of older generations are refused.
+        let p = &self.processes[process];
+        let is_tried = p.run == key.0 && p.attempted.contains(&key);
+        let is_bound = is_tried || !carried.is_empty();
         let is_aborting = self.aborts.contains(&key);
         self.require(!is_bound || is_aborting, || format!("I4: {label} ended although intended"));
         let is_complete = carried.first().is_some_and(|_| self.is_complete(key));

@@ -13,12 +13,20 @@
 //! carried out on that thread, synchronously; their result is the very next input, fed in before
 //! the actions that stand behind them in the same list (the machine never puts one behind them).
 //! All other work may run elsewhere; answers come back as [`Input::Answered`]. An answer to every
-//! HTTP action is owed, except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
+//! HTTP action is owed within 60 seconds ([`Answer::Lost`] if need be), except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
 
+mod batch;
 pub mod cursor;
 pub mod label;
+mod litter;
 mod machine;
+mod recovery;
+mod running;
+mod set;
+#[cfg(test)]
+mod sim;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::record::{Offset, OffsetRange, Partition};
@@ -308,7 +316,7 @@ pub enum Action {
     },
     /// Produce what is left and wait for every acknowledgement.
     FlushDeadLetters,
-    /// Send [`Input::Tick`] at this time or soon after; a later one replaces nothing.
+    /// Send [`Input::Tick`] at this time or soon after. Replaces the time asked for before.
     WakeAt(Millis),
     /// Batch finished: every label is committed. For the report and the audit trail.
     Done(Receipt),
@@ -540,4 +548,59 @@ impl fmt::Display for TxnState {
             TxnState::Aborted => "ABORTED",
         })
     }
+}
+
+/// What every step needs at hand: the moment, the settings, and where actions go.
+struct Context<'a> {
+    now: Millis,
+    settings: &'a Settings,
+    restarted: &'a BTreeSet<Partition>,
+    out: Vec<Action>,
+    #[cfg(test)]
+    mutation: Option<Mutation>,
+}
+
+impl Context<'_> {
+    fn act(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    fn say(&mut self, note: Note) {
+        self.out.push(Action::Say(note));
+    }
+
+    fn wake_at(&mut self, at: Millis) {
+        if !self.out.contains(&Action::WakeAt(at)) {
+            self.out.push(Action::WakeAt(at));
+        }
+    }
+
+    #[cfg(test)]
+    fn mutated(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+}
+
+/// A deliberate defect: the simulator must catch each of them.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutation {
+    CommitBeforeIntent,
+    RollBackAfterIntent,
+    ReadUncommitted,
+    LabelWithoutAttempt,
+    FinaliseBeforeLastCommit,
+    FewerPartitionsFetched,
+    PreparedStateAccepted,
+    OneUnknownBelieved,
+    BeginRepeated,
+    NoRejoinAfterClaim,
+    NoRejoinAfterFinalise,
+    NoRejoinAfterIntent,
+    OrphansBeforeClaim,
+    OrphansFromOnePartition,
+    OneOwedRange,
+    AbortReadAsAborted,
+    NoSecondFetch,
+    OneRunPerProcess,
 }

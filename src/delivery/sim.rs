@@ -1,0 +1,165 @@
+//! The proof by simulation: every single fault at every step, pairs and triples by seed, and the
+//! deliberate defects that must be caught. `STARSINK_SIM_SECONDS` runs longer than the slice that
+//! every test run makes; `STARSINK_SIM_SEED` says where the random schedules begin.
+
+mod frontend;
+mod group;
+mod world;
+
+use world::{End, FAULTS, Fault, Schedule, World};
+
+use super::{Mode, Mutation};
+
+fn schedule(seed: u64, faults: Vec<(usize, Fault)>) -> Schedule {
+    Schedule { seed, processes: 2, mode: Mode::ExactlyOnce, faults, mutation: None }
+}
+
+fn run(schedule: &Schedule) -> End {
+    World::new(schedule.clone()).run()
+}
+
+/// The last steps of a run, for a failure message.
+fn trace(schedule: &Schedule, lines: usize) -> String {
+    let mut world = World::new(schedule.clone());
+    world.trace = Some(vec![]);
+    world.run();
+    let trace = world.trace.take().unwrap_or_default();
+    let shorten = |line: &String| line.chars().take(260).collect::<String>();
+    let last = trace[trace.len().saturating_sub(lines)..].iter().map(shorten);
+    last.collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn check(schedule: &Schedule) -> End {
+    let end = run(schedule);
+    if let End::Broken(what) = &end {
+        panic!("{what}\n{schedule:?}\n{}", trace(schedule, lines_shown()));
+    }
+    end
+}
+
+#[test]
+fn without_faults_everything_comes_to_rest() {
+    for seed in 0..20 {
+        assert!(matches!(check(&schedule(seed, vec![])), End::Rest(_)));
+    }
+}
+
+/// A reproducible stream of numbers.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % below as u64) as usize
+    }
+}
+
+/// The schedule that belongs to a seed: two or three processes, one to five faults, the first of
+/// them early enough to strike a run that would otherwise be over.
+fn sampled(seed: u64) -> Schedule {
+    let mut dice = Dice(seed);
+    let processes = 2 + dice.roll(2);
+    let count = [1, 2, 2, 2, 3, 3, 4, 5][dice.roll(8)];
+    let mut step = 0;
+    let mut faults = vec![];
+    for _ in 0..count {
+        let span = if dice.roll(3) == 0 { 10 } else { 90 };
+        step += 1 + dice.roll(span);
+        faults.push((step, FAULTS[dice.roll(FAULTS.len())]));
+    }
+    Schedule { seed, processes, mode: Mode::ExactlyOnce, faults, mutation: None }
+}
+
+/// How many schedules ran, and how many of them ended in doubt.
+#[derive(Default)]
+struct Tally {
+    schedules: u64,
+    in_doubt: u64,
+}
+
+impl Tally {
+    fn run(&mut self, schedule: &Schedule) {
+        self.schedules += 1;
+        self.in_doubt += u64::from(check(schedule) == End::InDoubt);
+    }
+}
+
+#[test]
+fn every_single_fault_at_every_step_is_survived() {
+    let mut tally = Tally::default();
+    let End::Rest(steps) = check(&schedule(0, vec![])) else { panic!("not at rest") };
+    for step in 1..=steps {
+        for fault in FAULTS {
+            tally.run(&schedule(0, vec![(step, fault)]));
+        }
+    }
+    println!("{} schedules with one fault, {} in doubt", tally.schedules, tally.in_doubt);
+}
+
+#[test]
+fn sampled_faults_in_any_order_are_survived() {
+    let first = number("STARSINK_SIM_SEED").unwrap_or(1);
+    let mut tally = Tally::default();
+    match number("STARSINK_SIM_SECONDS") {
+        None => (first..first + 4_000).for_each(|seed| tally.run(&sampled(seed))),
+        Some(seconds) => {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+            let seeds = (first..).take_while(|_| std::time::Instant::now() < end);
+            seeds.for_each(|seed| tally.run(&sampled(seed)));
+        }
+    }
+    let last = first + tally.schedules - 1;
+    let in_doubt = tally.in_doubt;
+    println!("{} schedules, seeds {first} to {last}, {in_doubt} in doubt", tally.schedules);
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// How much of a failed run is shown.
+fn lines_shown() -> usize {
+    number("STARSINK_SIM_LINES").map_or(60, |lines| lines as usize)
+}
+
+/// Runs schedules with one defect until an invariant catches it.
+fn caught_by(mutation: Mutation, most: u64) -> Option<(u64, String)> {
+    (0..most).find_map(|seed| {
+        let schedule = Schedule { mutation: Some(mutation), ..sampled(seed) };
+        match run(&schedule) {
+            End::Broken(what) => Some((seed, what)),
+            End::Rest(_) | End::InDoubt => None,
+        }
+    })
+}
+
+#[test]
+fn probe_mutations() {
+    use Mutation::*;
+    for mutation in [
+        CommitBeforeIntent,
+        RollBackAfterIntent,
+        ReadUncommitted,
+        LabelWithoutAttempt,
+        FinaliseBeforeLastCommit,
+        FewerPartitionsFetched,
+        PreparedStateAccepted,
+        OneUnknownBelieved,
+        BeginRepeated,
+        NoRejoinAfterClaim,
+        NoRejoinAfterFinalise,
+        NoRejoinAfterIntent,
+        OrphansBeforeClaim,
+        OrphansFromOnePartition,
+        OneOwedRange,
+        AbortReadAsAborted,
+        NoSecondFetch,
+        OneRunPerProcess,
+    ] {
+        println!("{mutation:?}: {:?}", caught_by(mutation, number("PROBE").unwrap_or(20_000)));
+    }
+}

@@ -139,7 +139,7 @@ pub const KEYS: &[Key] = &[
     key("bootstrap.servers", List, None, Honoured, "Kafka brokers, `HOST:PORT` separated by commas."),
     key("consumer.override.*", Text, None, Translated, "Consumer properties of the connector, under the names of the Java client."),
     key("consumer.*", Text, None, Translated, "Consumer properties of the worker, under the names of the Java client; `consumer.override.*` wins."),
-    key("security.protocol", OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Some("PLAINTEXT"), Translated, "How brokers are spoken to. Without a prefix this serves the worker's own clients in Kafka Connect; here it is used when no `consumer.` key says anything about security."),
+    key("security.protocol", Text, Some("PLAINTEXT"), Translated, "How brokers are spoken to: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. Without a prefix this serves the worker's own clients in Kafka Connect; here it is used when no `consumer.` key says anything about security."),
     key("sasl.*", Text, None, Translated, "Authentication; without a prefix as `security.protocol`."),
     key("ssl.*", Text, None, Translated, "Encryption; without a prefix as `security.protocol`."),
 

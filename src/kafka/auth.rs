@@ -169,11 +169,14 @@ const SASL_IGNORED: [&str; 12] = [
     "sasl.oauthbearer.jwt.",
 ];
 
-const SASL_READ: [&str; 4] = [
+const SASL_READ: [&str; 7] = [
     "sasl.mechanism",
     "sasl.jaas.config",
     "sasl.kerberos.service.name",
     "sasl.oauthbearer.token.endpoint.url",
+    "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.scope",
 ];
 
 const SSL_IGNORED: [&str; 7] = [
@@ -476,7 +479,8 @@ impl<'a> Translator<'a> {
         if !self.is_module(&login, "OAuthBearerLoginModule", "OAUTHBEARER") {
             return;
         }
-        // The names of Kafka's own module first, then those of a widespread callback handler.
+        // The names of Kafka's own module first, then those of a widespread callback handler, then
+        // the properties that Kafka 4.1 has instead.
         let option =
             |names: [&str; 2]| names.iter().find_map(|name| login.options.get(*name)).cloned();
         let endpoint = self.text("sasl.oauthbearer.token.endpoint.url").map(str::to_owned);
@@ -490,8 +494,12 @@ impl<'a> Translator<'a> {
             let problem = Problem::usage(what).hint("it begins with `https://`");
             return self.refuse(problem, "sasl.oauthbearer.token.endpoint.url");
         }
-        let client_id = option(["clientId", "oauth.client.id"]);
-        let client_secret = option(["clientSecret", "oauth.client.secret"]);
+        let property = |name: &str| self.text(name).map(str::to_owned);
+        let client_id = option(["clientId", "oauth.client.id"])
+            .or_else(|| property("sasl.oauthbearer.client.credentials.client.id"));
+        let client_secret = option(["clientSecret", "oauth.client.secret"])
+            .or_else(|| property("sasl.oauthbearer.client.credentials.client.secret"));
+        let scope = option(["scope", "oauth.scope"]).or_else(|| property("sasl.oauthbearer.scope"));
         let (Some(client_id), Some(client_secret)) = (client_id.clone(), client_secret) else {
             let missing = if client_id.is_none() { "clientId" } else { "clientSecret" };
             return self.missing_option(missing);
@@ -503,7 +511,7 @@ impl<'a> Translator<'a> {
             endpoint,
             client_id,
             client_secret: Secret::new(client_secret),
-            scope: option(["scope", "oauth.scope"]),
+            scope,
             extensions: login.options.iter().filter_map(extension).collect(),
         });
     }
@@ -566,7 +574,7 @@ impl<'a> Translator<'a> {
     /// Whom to trust: `ssl.truststore.*`.
     fn trust(&mut self) {
         if let Some(pem) = self.text("ssl.truststore.certificates") {
-            return self.set("ssl.ca.pem", pem);
+            return self.set("ssl.ca.pem", keystore::broken_into_lines(pem));
         }
         let Some(path) = self.text("ssl.truststore.location") else { return };
         let kind = self.text("ssl.truststore.type").unwrap_or("JKS");
@@ -589,9 +597,9 @@ impl<'a> Translator<'a> {
         let key_password = self.java("ssl.key.password").map(|entry| entry.value.trim());
         let password = self.java("ssl.keystore.password").map(|entry| entry.value.trim());
         if let Some(key) = self.text("ssl.keystore.key") {
-            self.hide("ssl.key.pem", key);
+            self.hide("ssl.key.pem", &keystore::broken_into_lines(key));
             if let Some(chain) = self.text("ssl.keystore.certificate.chain") {
-                self.set("ssl.certificate.pem", chain);
+                self.set("ssl.certificate.pem", keystore::broken_into_lines(chain));
             }
             if let Some(password) = key_password {
                 self.hide("ssl.key.password", password);

@@ -120,9 +120,9 @@ fn flags_become_overrides_and_name_themselves() {
         "-b",
         "k:1",
         "-t",
-        "a",
+        "a,b",
         "-t",
-        "b",
+        "c",
         "-G",
         "g",
         "-X",
@@ -172,7 +172,7 @@ fn flags_become_overrides_and_name_themselves() {
     );
     let overrides = request.overrides;
     assert_eq!(request.files, ["w.properties", "-"]);
-    assert_eq!(overrides.topics, ["a", "b"]);
+    assert_eq!(overrides.topics, ["a", "b", "c"]);
     assert_eq!(overrides.group.as_deref(), Some("g"));
     assert_eq!(overrides.partitions, [0, 2]);
     assert_eq!(overrides.kafka, [("fetch.min.bytes".to_owned(), "1".to_owned())]);

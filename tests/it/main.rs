@@ -10,3 +10,5 @@ mod config_md;
 mod connect_vectors;
 /// Java's stores of keys and certificates, made by Java's own tool.
 mod keystores;
+/// librdkafka's own judgement on translated properties.
+mod librdkafka;

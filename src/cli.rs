@@ -3,6 +3,7 @@
 //!
 //! Every option of this file appears in `-h`, in the man page and in the completions.
 
+mod man;
 mod request;
 mod values;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use crate::cli::man::man;
 pub use crate::cli::request::Request;
 use crate::cli::values::{
     duration, header, load_start, loads, property, size, tail_start, until, user,
@@ -27,10 +29,27 @@ pub const PASSWORD: &str = "STARSINK_PASSWORD";
 pub const PASSWORD_FILE: &str = "STARSINK_PASSWORD_FILE";
 /// The password of the Kafka user; takes the place of the one in `sasl.jaas.config`.
 pub const KAFKA_PASSWORD: &str = "STARSINK_KAFKA_PASSWORD";
-/// How much is logged: `error`, `warn`, `info`, `debug` or `trace`.
+/// How much is logged.
 pub const LOG: &str = "STARSINK_LOG";
 /// No bars and no progress lines, as `--no-progress`.
 pub const NO_PROGRESS: &str = "STARSINK_NO_PROGRESS";
+/// No colour, whatever its value, as on every well-behaved terminal program.
+pub const NO_COLOR: &str = "NO_COLOR";
+
+/// Every variable that is read, with one sentence for the man page and `docs/CONFIG.md`.
+pub const VARIABLES: [(&str, &str); 8] = [
+    (CONFIG, "Configuration files when none are named, separated by colons."),
+    (BOOTSTRAP_SERVER, "Kafka brokers, as -b."),
+    (PASSWORD, "The StarRocks password."),
+    (
+        PASSWORD_FILE,
+        "A file with the StarRocks password, as --password-file; wins over the former.",
+    ),
+    (KAFKA_PASSWORD, "The Kafka user's password, in place of the one in sasl.jaas.config."),
+    (LOG, "How much is logged: error, warn, info, debug or trace."),
+    (NO_PROGRESS, "No bars and no progress lines, as --no-progress."),
+    (NO_COLOR, "No colour."),
+];
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -343,20 +362,4 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut text = vec![];
     clap_complete::generate(shell, &mut Cli::command(), "starsink", &mut text);
     text
-}
-
-/// The man page, as `docs/starsink.1` holds it: the commands' options follow the overview.
-pub fn man() -> std::io::Result<Vec<u8>> {
-    let command = Cli::command();
-    let mut text = vec![];
-    clap_mangen::Man::new(command.clone()).date("").render(&mut text)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let title = format!("starsink {}", sub.get_name());
-        let page = clap_mangen::Man::new(sub.clone().bin_name(&title).display_name(&title));
-        text.extend(format!(".SH \"{}\"\n", title.to_uppercase()).bytes());
-        page.render_synopsis_section(&mut text)?;
-        page.render_options_section(&mut text)?;
-        page.render_extra_section(&mut text)?;
-    }
-    Ok(text)
 }

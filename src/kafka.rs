@@ -3,3 +3,4 @@
 pub mod auth;
 pub mod jaas;
 mod keystore;
+pub mod names;

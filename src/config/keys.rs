@@ -243,9 +243,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     distances.filter(|&(distance, _)| distance <= limit).min().map(|(_, candidate)| candidate)
 }
 
-/// The known key nearest to `name`.
+/// The known key nearest to `name`, or the only one that begins like it.
 pub fn did_you_mean(name: &str) -> Option<&'static str> {
-    nearest(name, KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*')))
+    let known = || KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*'));
+    nearest(name, known()).or_else(|| {
+        let mut longer = known().filter(|known| known.starts_with(name));
+        longer.next().filter(|_| longer.next().is_none())
+    })
 }
 
 /// Letters to insert, delete, replace or swap with a neighbour to get from one text to the other;
@@ -311,7 +315,8 @@ mod tests {
     #[test]
     fn a_slip_of_the_pen_finds_the_key_and_a_foreign_name_none() {
         assert_eq!(did_you_mean("bufferflush.interval.ms"), Some("bufferflush.intervalms"));
-        assert_eq!(did_you_mean("starrocks.user"), None);
+        assert_eq!(did_you_mean("starrocks.user"), Some("starrocks.username"));
+        assert_eq!(did_you_mean("starrocks"), None);
         assert_eq!(did_you_mean("starrocks.usernmae"), Some("starrocks.username"));
         assert_eq!(did_you_mean("topic"), Some("topics"));
         assert_eq!(did_you_mean("hello.world"), None);

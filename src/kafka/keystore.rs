@@ -160,10 +160,9 @@ impl Jks {
     fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, String> {
         let body = bytes.len().checked_sub(DIGEST_BYTES).ok_or("it is cut off")?;
         let (body, digest) = bytes.split_at(body);
-        if let Some(password) = password {
-            if sha1(&[&utf16(password), b"Mighty Aphrodite", body]) != digest {
-                return Err("the password does not open it, or it is damaged".to_owned());
-            }
+        let fits = |password| sha1(&[&utf16(password), b"Mighty Aphrodite", body]) == digest;
+        if !password.is_none_or(fits) {
+            return Err("the password does not open it, or it is damaged".to_owned());
         }
         Jks::entries(&mut Cursor(body)).ok_or_else(|| "it is cut off or damaged".to_owned())
     }

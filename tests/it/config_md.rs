@@ -1,7 +1,8 @@
 //! `docs/CONFIG.md` is generated here from the table of keys; `UPDATE=1` writes it anew.
 
+use starsink::cli::VARIABLES;
 use starsink::config::keys::{KEYS, Key, Status, Type};
-use starsink::kafka::auth;
+use starsink::kafka::names;
 
 /// `docs/CONFIG.md`, from the table.
 fn config_md() -> String {
@@ -20,10 +21,13 @@ fn config_md() -> String {
         ));
     }
     text.push_str(include_str!("../fixtures/config_md/consumer.md"));
-    for (name, fate) in auth::known_properties() {
+    for (name, fate) in names::known_properties() {
         text.push_str(&format!("| `{name}` | {fate} |\n"));
     }
     text.push_str(include_str!("../fixtures/config_md/tail.md"));
+    for (name, meaning) in VARIABLES {
+        text.push_str(&format!("| `{name}` | {meaning} |\n"));
+    }
     text
 }
 

@@ -36,7 +36,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -s c -l max-mess
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s p -l partition -d 'Only these partitions; needs a single topic' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s D -l database -d 'Overrides starrocks.database.name' -r
@@ -71,7 +71,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l drain-timeout
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l status-file -d 'Rewrite FILE with offsets, lag and last load at every interval, for probes; OpenMetrics text when the name ends in .prom, JSON otherwise' -r -F
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s D -l database -d 'Overrides starrocks.database.name' -r

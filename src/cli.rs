@@ -197,7 +197,7 @@ pub struct Kafka {
     #[arg(short, long = "topic", value_name = "TOPIC")]
     pub topics: Vec<String>,
 
-    /// Consumer group [default: connect-<name>, the connector's own, so it carries on]
+    /// Consumer group [default: connect-NAME, the connector's own, so it carries on]
     #[arg(short = 'G', long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub group: Option<String>,
 

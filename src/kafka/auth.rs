@@ -1,7 +1,7 @@
 //! From the Java client's properties to librdkafka's: names, values, authentication, encryption.
 //!
 //! Pure: files come through the configuration's environment, and nothing here knows rdkafka. A new
-//! mechanism is one arm of [`Translator::sasl`]; the names stand in `names.rs`.
+//! mechanism is one arm of `Translator::sasl`; the names stand in `names.rs`.
 
 use crate::config::Environment;
 use crate::config::entry::{Entry, Note};

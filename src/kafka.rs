@@ -1,6 +1,10 @@
-//! Everything that speaks to Kafka, and the translation of what its Java clients are told.
+//! Kafka through librdkafka: one consumer, its group, its partitions. The only user of `rdkafka`.
+//! Knows nothing of StarRocks, and decides nothing about offsets: `delivery` does.
 
 pub mod auth;
+pub mod consumer;
+pub mod extent;
 pub mod jaas;
 mod keystore;
 pub mod names;
+pub mod queue;

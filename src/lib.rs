@@ -6,9 +6,13 @@
 pub mod error;
 pub mod record;
 pub mod secret;
-
 pub mod config;
-
+pub mod mapping;
+pub mod encode;
+pub mod batch;
+pub mod delivery;
 pub mod kafka;
-
+pub mod starrocks;
+pub mod event;
+pub mod pipeline;
 pub mod cli;

@@ -1,0 +1,543 @@
+//! Exactly once from Kafka to StarRocks: the protocol "prepare, intend, commit" as a pure state
+//! machine. Inputs in, actions out: no clock, no I/O, no threads, no random numbers.
+//!
+//! The consumer group's committed offset of a partition and the metadata string beside it are the
+//! only store ([`cursor`]). A batch is loaded under one label per table, every label is prepared,
+//! the intent that names them is written beside the *unchanged* offsets, and only then are the
+//! labels committed. Whoever finds an intent finishes it ([`recovery`]).
+//!
+//! # For the executor
+//!
+//! One thread owns the consumer and the [`Machine`]. It feeds [`Machine::handle`] and carries out
+//! the actions **in the order given**. [`Action::FetchOffsets`] and [`Action::WriteOffsets`] are
+//! carried out on that thread, synchronously; their result is the very next input, fed in before
+//! the actions that stand behind them in the same list (the machine never puts one behind them).
+//! All other work may run elsewhere; answers come back as [`Input::Answered`]. An answer to every
+//! HTTP action is owed, except to [`Action::RollBack`] and [`Action::Cancel`], where it is welcome.
+
+pub mod cursor;
+pub mod label;
+mod machine;
+
+use std::fmt;
+
+use crate::record::{Offset, OffsetRange, Partition};
+
+pub use cursor::{Foreign, Owed, Request};
+pub use label::{Label, Prefix, RunId, Seq, TableHash};
+pub use machine::Machine;
+
+/// Milliseconds since the epoch, by the loader host's clock.
+pub type Millis = u64;
+
+/// What is promised, and so which steps are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Protocol R: prepare, intend, commit.
+    ExactlyOnce,
+    /// The same flow without intents: a crash between commit and cursor loads a batch twice.
+    AtLeastOnce,
+    /// For servers without the transaction interface: the intent comes first, then one plain load
+    /// per table under the label it names. Exactly once while the label is remembered.
+    Labelled,
+}
+
+/// What to do where neither outcome of a forgotten label can be proven (`--on-unknown`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Stop: [`Failure::InDoubt`].
+    Stop,
+    /// The operator says that it was committed.
+    Committed,
+    /// The operator says that it was not, or that loading it twice does no harm.
+    Reload,
+}
+
+/// A table that this run may load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub name: String,
+    /// A primary-key table without conditional update: loading a batch again changes nothing.
+    pub is_idempotent: bool,
+}
+
+/// What is fixed for a run, checked before it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub mode: Mode,
+    /// Head of every label: [`Prefix::of_name`] of the connector's name.
+    pub prefix: Prefix,
+    pub database: String,
+    /// Tables known at start. Others may be opened later; these are looked through for orphans.
+    pub tables: Vec<Table>,
+    /// Changes whenever a record might be routed to other tables than before.
+    pub fingerprint: u64,
+    /// Sent as `prepared_timeout`, or the server's default where it does not know that header.
+    pub prepared_timeout_s: u64,
+    /// False where the server may end a prepared transaction earlier (before 3.5.4 with a lowered
+    /// default): then a forgotten label is never inferred to be committed.
+    pub prepared_timeout_is_ours: bool,
+    pub on_unknown: OnUnknown,
+    /// The brokers' `offset.metadata.max.bytes`.
+    pub metadata_limit_bytes: usize,
+    /// Hash of what a bounded `load` with an explicit start was asked for; recorded with every
+    /// cursor of its group. A cursor of another request is refused.
+    pub request: Option<u64>,
+    /// `--restart`: every partition is settled first and then started again, once per machine.
+    pub restart: bool,
+    /// `--settle`: recover, claim, and answer [`Action::Finished`] without reading anything.
+    pub settle_only: bool,
+}
+
+/// A partition's committed offset as fetched, with the metadata beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub partition: Partition,
+    /// `None`: nothing is committed for it.
+    pub committed: Option<(Offset, String)>,
+}
+
+/// Where a partition without a cursor begins, as the executor resolved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartAt {
+    pub partition: Partition,
+    pub offset: Offset,
+    /// Where a bounded load with an explicit start ends; recorded so that a rerun ends there too.
+    pub until: Option<Offset>,
+}
+
+/// One offset to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorWrite {
+    pub partition: Partition,
+    pub offset: Offset,
+    pub metadata: String,
+}
+
+/// Where to read a partition, and what to keep of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub partition: Partition,
+    pub from: Offset,
+    /// Ranges in offset order, the first beginning at `from`: rows of a record before
+    /// [`Owed::until`] go only to its tables, rows for other tables are there already and are
+    /// dropped without being counted as filtered. Records past the last range go everywhere.
+    pub owed: Vec<Owed>,
+    /// The recorded end of a bounded load with an explicit start.
+    pub until: Option<Offset>,
+}
+
+/// How a commit of offsets ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    Ok,
+    /// Nothing was sent: the member is expelled or the poll deadline is too near.
+    NotSent,
+    /// Not OK, or no answer. It may have been applied whatever the code says (it may be the code
+    /// of a retry); the class serves the message only.
+    Unknown(WriteError),
+}
+
+/// What a failed commit of offsets looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteError {
+    /// Timeout, transport, coordinator moving.
+    Transient,
+    /// `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`, `FENCED_INSTANCE_ID`.
+    NotMember,
+    /// `GROUP_AUTHORIZATION_FAILED` or `TOPIC_AUTHORIZATION_FAILED`.
+    Denied,
+    /// `OFFSET_METADATA_TOO_LARGE` or `INVALID_COMMIT_OFFSET_SIZE`.
+    TooLong,
+}
+
+/// Which request an answer belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    Begin,
+    Prepare,
+    Commit,
+    RollBack,
+    Cancel,
+    AskState,
+    AskStateEverywhere,
+    AskHistory,
+    /// Label mode: the plain load.
+    Load,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Done. For [`Op::Commit`]: committed, visible or not. For [`Op::Load`]: loaded, visible or
+    /// not (`Publish Timeout`).
+    Ok,
+    /// No answer, an unreadable one, a 5xx, "not leader", or a pool too busy: nothing is known.
+    Lost,
+    /// The server understood and said no.
+    Refused(Refusal),
+    /// For [`Op::AskState`]: one FE's word. For [`Op::AskStateEverywhere`]: UNKNOWN only if every
+    /// configured FE said so; otherwise the furthest state any of them named; [`Answer::Lost`] if
+    /// one of them did not answer and no other named a state.
+    State(TxnState),
+    /// For [`Op::AskHistory`]: whether `information_schema.loads` or `_statistics_.loads_history`
+    /// has a FINISHED row for the label. Every other row is no evidence.
+    Finished(bool),
+}
+
+/// Why the server said no, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// `TXN_NOT_EXISTS`, `No transaction found …`, `transaction not found`.
+    NotFound,
+    /// `TXN_IN_PROCESSING`, too many running transactions, overload: ask again later.
+    Busy,
+    /// `Label Already Exists`, `LABEL_ALREADY_EXISTS`.
+    LabelTaken,
+    /// Anything else, the server's words verbatim.
+    Other(String),
+}
+
+/// A transaction's state by `get_load_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TxnState {
+    Unknown,
+    Prepare,
+    Prepared,
+    Committed,
+    Visible,
+    Aborted,
+}
+
+impl TxnState {
+    pub fn is_committed(self) -> bool {
+        matches!(self, TxnState::Committed | TxnState::Visible)
+    }
+
+    /// Terminal answers are never false; the others can come from a deposed leader.
+    pub fn is_terminal(self) -> bool {
+        self.is_committed() || self == TxnState::Aborted
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The group gave this process these partitions (only those wanted, where `-p` chose), or the
+    /// answer to [`Action::StartOver`]. `run` is drawn anew every time.
+    Assigned { run: RunId, partitions: Vec<Partition> },
+    /// The assignment is about to go; answered by [`Action::Released`].
+    Revoked,
+    /// The assignment is gone (expelled). No offset is committed after this; answered at once by
+    /// [`Action::Released`].
+    Lost,
+    /// The time to drain after [`Input::Revoked`] or [`Input::Stop`] is over.
+    DrainExpired,
+    /// Nothing more will be sealed: the last batch has been handed over. Finalise, then
+    /// [`Action::Finished`]. A batch being filled is rolled back.
+    Stop,
+    /// A moment asked for by [`Action::WakeAt`], or any other; costs nothing.
+    Tick,
+    /// Answer to [`Action::FetchOffsets`]: **all** partitions of the topics, assigned or not, read
+    /// with `require_stable`; `None` if the fetch failed or a partition's answer was an error.
+    Fetched(Option<Vec<Fetched>>),
+    /// Answer to [`Action::ResolveStarts`], for exactly those partitions.
+    Starts(Vec<StartAt>),
+    /// Answer to [`Action::WriteOffsets`].
+    Written(WriteOutcome),
+    /// What an HTTP request came to.
+    Answered { label: Label, op: Op, answer: Answer },
+    /// A part of this label was refused or its fate is unknown.
+    LoadFailed { label: Label, why: String },
+    /// Batch `seq` is complete: every begin and every part was answered OK. `ends` says, per
+    /// partition read from, how far (records dropped or set aside count as read).
+    Sealed { seq: Seq, ends: Vec<OffsetRange> },
+    /// Answer to [`Action::FlushDeadLetters`]: true if every dead letter is acknowledged.
+    DeadLettersFlushed(bool),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// OffsetFetch for all partitions of the topics.
+    FetchOffsets,
+    /// One OffsetCommit, synchronous, for all of these at once.
+    WriteOffsets(Vec<CursorWrite>),
+    /// These partitions have no cursor: find where they begin, or end the run with an error of
+    /// your own (an offset that was there before, out of range, ...).
+    ResolveStarts(Vec<Partition>),
+    /// Drop every row and record in memory, and read on from these positions. Comes after every
+    /// assignment and after every failed attempt; names every assigned partition.
+    Start(Vec<Reading>),
+    /// Labels may be opened for batch `seq` from now on ([`Machine::open`]).
+    Fill {
+        seq: Seq,
+    },
+    /// Stop feeding this batch: its labels are rolled back by the machine. [`Action::Start`]
+    /// follows unless the assignment goes.
+    Drop {
+        seq: Seq,
+    },
+    Prepare {
+        label: Label,
+        timeout_s: u64,
+    },
+    Commit {
+        label: Label,
+    },
+    /// Roll back; the machine asks for [`Action::Cancel`] itself where that finds nothing.
+    RollBack {
+        label: Label,
+    },
+    /// `_cancel?label=`: ends PREPARE only.
+    Cancel {
+        label: Label,
+    },
+    AskState {
+        label: Label,
+    },
+    AskStateEverywhere {
+        label: Label,
+    },
+    AskHistory {
+        label: Label,
+    },
+    /// Label mode: load the sealed rows of this label's table by one plain Stream Load.
+    Load {
+        label: Label,
+    },
+    /// Produce what is left and wait for every acknowledgement.
+    FlushDeadLetters,
+    /// Send [`Input::Tick`] at this time or soon after; a later one replaces nothing.
+    WakeAt(Millis),
+    /// Batch finished: every label is committed. For the report and the audit trail.
+    Done(Receipt),
+    /// Answer to [`Input::Revoked`] and [`Input::Lost`]: the partitions may be given up.
+    Released,
+    /// Leave the group, wait `pause_ms`, subscribe again: a new generation shuts out late copies
+    /// of an offset commit. The machine holds no assignment from here on.
+    LeaveAndRejoin {
+        pause_ms: u64,
+    },
+    /// Answer with [`Input::Assigned`]: the same partitions, a new run id. No rejoin needed.
+    StartOver,
+    /// Answer to [`Input::Stop`], and to `settle_only` when everything is settled.
+    Finished,
+    /// End the run. No action follows.
+    Fail(Failure),
+    /// What is being done, for `-v`.
+    Say(Note),
+}
+
+/// One batch, committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub seq: Seq,
+    pub ranges: Vec<OffsetRange>,
+    pub labels: Vec<Label>,
+}
+
+/// Answer to [`Machine::open`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// Begin it, once; report anything but OK as the answer to [`Op::Begin`].
+    New(Label),
+    /// Begun before in this batch.
+    Open(Label),
+    /// One more table does not fit the intent: seal, and open it in the next batch.
+    SealFirst,
+    /// No batch is being filled; the rows belong to a batch that was dropped or must wait.
+    NotFilling,
+    /// Two tables share a hash: the run cannot go on.
+    Collision { other: String },
+}
+
+/// Why the machine gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Whether these labels were committed can be neither proven nor inferred.
+    InDoubt { labels: Vec<Label>, partitions: Vec<OffsetRange>, why: Doubt },
+    /// A metadata string that this program did not write, or does not understand.
+    ForeignMetadata { partition: Partition, metadata: String, why: Foreign },
+    /// The cursor belongs to a bounded load that was asked for something else.
+    OtherRequest { partition: Partition, recorded: Option<u64> },
+    /// The broker refuses metadata of this length.
+    MetadataTooLong,
+    /// This user may not commit offsets in the group.
+    MayNotCommit,
+    /// The executor broke the rules above.
+    Defect { what: String },
+}
+
+/// Why a state of affairs cannot be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Forgotten by the server after its prepared deadline, or with an abort under way, or after
+    /// another owner had decided.
+    Forgotten,
+    /// Rows are owed to some tables, but records are routed differently now.
+    MappingChanged,
+    /// The list of owed ranges no longer fits the metadata.
+    OwedListTooLong,
+    /// Label mode: the batch spans partitions that another process owns now.
+    SplitBatch,
+}
+
+/// One step of the protocol, named for `-v`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    Fetching,
+    /// What step 1 found on one partition.
+    Found {
+        partition: Partition,
+        offset: Offset,
+        intent: Option<(RunId, Seq)>,
+    },
+    /// A rule of recovery was applied to the batch `(run, seq)`.
+    Rule {
+        run: RunId,
+        seq: Seq,
+        rule: Rule,
+    },
+    /// A state was asked for and answered.
+    State {
+        label: Label,
+        state: TxnState,
+    },
+    Claiming {
+        run: RunId,
+        partitions: usize,
+    },
+    Claimed {
+        run: RunId,
+    },
+    Filling {
+        seq: Seq,
+    },
+    Preparing {
+        seq: Seq,
+        labels: usize,
+    },
+    Intending {
+        seq: Seq,
+        partitions: usize,
+    },
+    IntentUnknown {
+        seq: Seq,
+    },
+    Committing {
+        seq: Seq,
+        labels: usize,
+    },
+    Finalising {
+        seq: Seq,
+    },
+    /// The attempt is given up before any intent; another one follows under a new number.
+    RolledBack {
+        seq: Seq,
+        why: String,
+    },
+    /// A label without an intent, left behind by an earlier owner, is ended.
+    Orphan {
+        label: Label,
+    },
+    Rejoining {
+        why: &'static str,
+    },
+    StartingOver {
+        why: &'static str,
+    },
+}
+
+/// The recovery rules, by their names in `docs/DELIVERY.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// No intent: the cursor stands.
+    R1,
+    /// All committed: on to the end.
+    R2,
+    /// Prepared, and the intent is complete: commit.
+    R3,
+    /// Prepared, and the intent is incomplete: abort.
+    R3a,
+    /// Prepared, and the server cannot commit it: abort.
+    R3b,
+    /// All aborted: again from the start.
+    R4,
+    /// Some committed, some aborted: the rest is owed.
+    R5,
+    /// Forgotten, inferred to be committed.
+    R6,
+    /// Forgotten, settled by a FINISHED row, a reload into key tables, or the operator.
+    R6Settled,
+    /// Still in PREPARE: ask again.
+    R7,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::R1 => "R1: nothing pending",
+            Rule::R2 => "R2: all committed, going on behind it",
+            Rule::R3 => "R3: prepared and intended, committing",
+            Rule::R3a => "R3a: prepared, the intent is incomplete, rolling back",
+            Rule::R3b => "R3b: prepared, but the server refuses to commit, rolling back",
+            Rule::R4 => "R4: all aborted, loading again",
+            Rule::R5 => "R5: some committed, the other tables are owed",
+            Rule::R6 => "R6: forgotten by the server, inferred to be committed",
+            Rule::R6Settled => "R6: forgotten by the server, settled by evidence or by order",
+            Rule::R7 => "R7: still loading, asking again",
+        })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Fetching => write!(f, "step 1: fetching the cursors"),
+            Note::Found { partition, offset, intent: None } => {
+                write!(f, "step 1: {partition} stands at {offset}")
+            }
+            Note::Found { partition, offset, intent: Some((run, seq)) } => {
+                write!(f, "step 1: {partition} stands at {offset}, batch {run}/{seq} pending")
+            }
+            Note::Rule { run, seq, rule } => write!(f, "step 1: batch {run}/{seq}: {rule}"),
+            Note::State { label, state } => write!(f, "label `{label}` is {state}"),
+            Note::Claiming { run, partitions } => {
+                write!(f, "step 1: claiming {partitions} partitions as run {run}")
+            }
+            Note::Claimed { run } => write!(f, "step 1: claimed as run {run}"),
+            Note::Filling { seq } => write!(f, "step 2: filling batch {seq}"),
+            Note::Preparing { seq, labels } => {
+                write!(f, "step 4: preparing batch {seq}, {labels} labels")
+            }
+            Note::Intending { seq, partitions } => {
+                write!(f, "step 5: writing the intent of batch {seq} for {partitions} partitions")
+            }
+            Note::IntentUnknown { seq } => {
+                write!(f, "step 5: fate of the intent of batch {seq} unknown, reading back")
+            }
+            Note::Committing { seq, labels } => {
+                write!(f, "step 6: committing batch {seq}, {labels} labels")
+            }
+            Note::Finalising { seq } => write!(f, "step 7: batch {seq} is final"),
+            Note::RolledBack { seq, why } => write!(f, "batch {seq} rolled back: {why}"),
+            Note::Orphan { label } => write!(f, "ending label `{label}`, left without an intent"),
+            Note::Rejoining { why } => write!(f, "leaving the group to join again: {why}"),
+            Note::StartingOver { why } => write!(f, "going through step 1 again: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for TxnState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TxnState::Unknown => "UNKNOWN",
+            TxnState::Prepare => "PREPARE",
+            TxnState::Prepared => "PREPARED",
+            TxnState::Committed => "COMMITTED",
+            TxnState::Visible => "VISIBLE",
+            TxnState::Aborted => "ABORTED",
+        })
+    }
+}

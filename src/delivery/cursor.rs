@@ -1,0 +1,356 @@
+//! The metadata string beside a committed offset: written and read here and nowhere else.
+//!
+//! ASCII fields separated by `;`, the version first:
+//!
+//! ```text
+//! sk1;r=<run id>;n=<last sequence used>                                   idle, or a claim (n=0)
+//!    ;e=<end>;q=<partitions>;t=<tables>;x=<deadline, epoch s>;d=<database>;p=<prefix>   an intent
+//!    ;m=l          the intent's labels are plain loads (label mode)
+//!    ;v=a          an abort of the intent was attempted
+//!    ;o=<tables>,u=<until>     repeated, in offset order: rows owed to these tables only
+//!    ;c=<mapping fingerprint>  with an intent or an owed range
+//!    ;b=<request hash>[,<until>]   a bounded load with an explicit start: what was asked
+//! ```
+//!
+//! Tables are 8 hex digits each, one after the other. The database is percent-encoded. `p` makes
+//! an intent complete in itself: its labels can be named even if the connector was renamed.
+//! A field that is not listed, missing or out of shape makes the whole string foreign: a decision
+//! taken on half a record could lose rows.
+
+use std::fmt::Write as _;
+
+use super::label::{Label, Prefix, RunId, Seq, TableHash};
+use crate::record::Offset;
+
+/// First field of every string this version writes.
+const VERSION: &str = "sk1";
+
+/// What stands beside a committed offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    pub run: RunId,
+    /// The last sequence number used under `run` when this was written.
+    pub seq: Seq,
+    pub intent: Option<Intent>,
+    /// Consecutive ranges, the first beginning at the committed offset.
+    pub owed: Vec<Owed>,
+    /// Fingerprint of the mapping in force; written with an intent or an owed range only.
+    pub fingerprint: u64,
+    pub request: Option<Request>,
+}
+
+/// A batch about to be committed: [`Cursor::run`] and [`Cursor::seq`] are its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Where this partition stands once every label is committed.
+    pub end: Offset,
+    /// How many partitions carry this intent (`q`).
+    pub partitions: u32,
+    /// One label each.
+    pub tables: Vec<TableHash>,
+    /// Until then no label can have timed out, epoch seconds; 0: not under our control.
+    pub deadline_s: u64,
+    pub database: String,
+    pub prefix: Prefix,
+    pub kind: Kind,
+    /// `v=a`: somebody tried to abort; not that it happened.
+    pub abort_attempted: bool,
+}
+
+/// How an intent's labels are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Prepared before the intent was written.
+    Prepared,
+    /// Loaded by one plain Stream Load each after the intent was written.
+    Plain,
+}
+
+/// Rows up to `until` go to `tables` only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    pub until: Offset,
+    /// Sorted; empty: these rows are everywhere already.
+    pub tables: Vec<TableHash>,
+}
+
+/// What a bounded load with an explicit start was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    pub hash: u64,
+    /// Where this partition ends, resolved when the run first started.
+    pub until: Option<Offset>,
+}
+
+/// Why a metadata string is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// Somebody else's.
+    NotOurs,
+    /// Ours, of a version this program does not know.
+    OtherVersion,
+    /// Ours by its first field, but damaged or extended.
+    Malformed,
+}
+
+impl Cursor {
+    /// Reads a metadata string. `Ok(None)`: it is empty, as the Java connector and
+    /// `kafka-consumer-groups --reset-offsets` leave it; the offset alone counts.
+    pub fn parse(text: &str) -> Result<Option<Cursor>, Foreign> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let mut fields = text.split(';');
+        match fields.next() {
+            Some(VERSION) => {}
+            Some(other) if is_other_version(other) => return Err(Foreign::OtherVersion),
+            _ => return Err(Foreign::NotOurs),
+        }
+        let mut raw = Raw::default();
+        for field in fields {
+            raw.take(field).ok_or(Foreign::Malformed)?;
+        }
+        raw.cursor().map(Some).ok_or(Foreign::Malformed)
+    }
+
+    /// The string to commit.
+    pub fn write(&self) -> String {
+        let mut text = format!("{VERSION};r={};n={}", self.run, self.seq);
+        if let Some(intent) = &self.intent {
+            intent.write(&mut text);
+        }
+        for owed in &self.owed {
+            push(&mut text, format_args!(";o={},u={}", hashes(&owed.tables), owed.until));
+        }
+        if self.needs_fingerprint() {
+            push(&mut text, format_args!(";c={:016x}", self.fingerprint));
+        }
+        if let Some(request) = &self.request {
+            push(&mut text, format_args!(";b={:016x}", request.hash));
+            if let Some(until) = request.until {
+                push(&mut text, format_args!(",{until}"));
+            }
+        }
+        text
+    }
+
+    /// The labels of the intent, one per table; none without an intent.
+    pub fn labels(&self) -> Vec<Label> {
+        let Some(intent) = &self.intent else { return vec![] };
+        let label = |&table: &TableHash| Label {
+            prefix: intent.prefix.clone(),
+            run: self.run,
+            seq: self.seq,
+            table,
+        };
+        intent.tables.iter().map(label).collect()
+    }
+
+    /// How many tables an intent of `database` may name so that every record fits `limit_bytes`
+    /// together with what is owed already; 0 if none fits.
+    pub fn table_limit(
+        limit_bytes: usize,
+        database: &str,
+        prefix: &Prefix,
+        owed: &[Owed],
+    ) -> usize {
+        let longest = Cursor {
+            run: RunId(u64::MAX),
+            seq: Seq(u64::MAX),
+            intent: Some(Intent {
+                end: Offset(u64::MAX),
+                partitions: u32::MAX,
+                tables: vec![],
+                deadline_s: u64::MAX,
+                database: database.to_owned(),
+                prefix: prefix.clone(),
+                kind: Kind::Plain,
+                abort_attempted: true,
+            }),
+            owed: owed.to_vec(),
+            fingerprint: u64::MAX,
+            request: Some(Request { hash: u64::MAX, until: Some(Offset(u64::MAX)) }),
+        };
+        limit_bytes.saturating_sub(longest.write().len()) / HASH_DIGITS
+    }
+
+    fn needs_fingerprint(&self) -> bool {
+        self.intent.is_some() || !self.owed.is_empty()
+    }
+}
+
+impl Intent {
+    fn write(&self, text: &mut String) {
+        push(
+            text,
+            format_args!(";e={};q={};t={}", self.end, self.partitions, hashes(&self.tables)),
+        );
+        push(text, format_args!(";x={};d={}", self.deadline_s, percent_encode(&self.database)));
+        push(text, format_args!(";p={}", self.prefix));
+        if self.kind == Kind::Plain {
+            text.push_str(";m=l");
+        }
+        if self.abort_attempted {
+            text.push_str(";v=a");
+        }
+    }
+}
+
+/// Hex digits of one table hash.
+const HASH_DIGITS: usize = 8;
+
+/// Fields as found; which belong together is decided in [`Raw::cursor`].
+#[derive(Default)]
+struct Raw<'a> {
+    single: [Option<&'a str>; KEYS.len()],
+    owed: Vec<Owed>,
+}
+
+/// Every key that stands at most once.
+const KEYS: &[u8; 12] = b"rneqtxdpmvcb";
+
+impl<'a> Raw<'a> {
+    fn take(&mut self, field: &'a str) -> Option<()> {
+        let (key, value) = field.split_once('=')?;
+        if key == "o" {
+            let (tables, until) = value.split_once(",u=")?;
+            self.owed.push(Owed { until: offset(until)?, tables: read_hashes(tables)? });
+            return Some(());
+        }
+        let &[key] = key.as_bytes() else { return None };
+        let slot = &mut self.single[KEYS.iter().position(|&k| k == key)?];
+        slot.is_none().then(|| *slot = Some(value))
+    }
+
+    fn get(&self, key: u8) -> Option<&'a str> {
+        self.single[KEYS.iter().position(|&k| k == key)?]
+    }
+
+    fn cursor(self) -> Option<Cursor> {
+        let intent = match self.get(b'e') {
+            Some(end) => Some(self.intent(offset(end)?)?),
+            None if b"qtxdpmv".iter().any(|&key| self.get(key).is_some()) => return None,
+            None => None,
+        };
+        let fingerprint = match self.get(b'c') {
+            Some(text) => hex64(text)?,
+            None => 0,
+        };
+        let request = match self.get(b'b') {
+            Some(text) => Some(read_request(text)?),
+            None => None,
+        };
+        let ascending = self.owed.windows(2).all(|pair| pair[0].until < pair[1].until);
+        let run = RunId(hex64(self.get(b'r')?)?);
+        let seq = Seq(number(self.get(b'n')?)?);
+        let has_fingerprint = self.get(b'c').is_some();
+        let cursor = Cursor { run, seq, intent, owed: self.owed, fingerprint, request };
+        (ascending && cursor.needs_fingerprint() == has_fingerprint).then_some(cursor)
+    }
+
+    fn intent(&self, end: Offset) -> Option<Intent> {
+        let partitions = u32::try_from(number(self.get(b'q')?)?).ok()?;
+        let tables = read_hashes(self.get(b't')?)?;
+        let kind = match self.get(b'm') {
+            None => Kind::Prepared,
+            Some("l") => Kind::Plain,
+            Some(_) => return None,
+        };
+        let abort_attempted = match self.get(b'v') {
+            None => false,
+            Some("a") => true,
+            Some(_) => return None,
+        };
+        let intent = Intent {
+            end,
+            partitions,
+            tables,
+            deadline_s: number(self.get(b'x')?)?,
+            database: percent_decode(self.get(b'd')?)?,
+            prefix: Prefix::parse(self.get(b'p')?)?,
+            kind,
+            abort_attempted,
+        };
+        (partitions > 0 && !intent.tables.is_empty()).then_some(intent)
+    }
+}
+
+fn is_other_version(field: &str) -> bool {
+    field
+        .strip_prefix("sk")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).expect("writing to a String does not fail");
+}
+
+fn hashes(tables: &[TableHash]) -> String {
+    tables.iter().map(TableHash::to_string).collect()
+}
+
+fn read_hashes(text: &str) -> Option<Vec<TableHash>> {
+    let bytes = text.as_bytes();
+    if !bytes.len().is_multiple_of(HASH_DIGITS) {
+        return None;
+    }
+    let hash = |digits: &[u8]| hex(std::str::from_utf8(digits).ok()?).map(|h| TableHash(h as u32));
+    let tables: Vec<TableHash> = bytes.chunks(HASH_DIGITS).map(hash).collect::<Option<_>>()?;
+    tables.windows(2).all(|pair| pair[0] < pair[1]).then_some(tables)
+}
+
+fn read_request(text: &str) -> Option<Request> {
+    match text.split_once(',') {
+        None => Some(Request { hash: hex64(text)?, until: None }),
+        Some((hash, until)) => Some(Request { hash: hex64(hash)?, until: Some(offset(until)?) }),
+    }
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    number(text).map(Offset)
+}
+
+/// Decimal digits only: `u64::from_str` would take a sign.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn hex64(text: &str) -> Option<u64> {
+    (text.len() == 16).then(|| hex(text))?
+}
+
+fn hex(text: &str) -> Option<u64> {
+    let clean = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    clean.then(|| u64::from_str_radix(text, 16).ok())?
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+            out.push(char::from(byte));
+        } else {
+            push(&mut out, format_args!("%{byte:02x}"));
+        }
+    }
+    out
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digits = match byte {
+            b'%' => [rest.next()?, rest.next()?],
+            other => {
+                bytes.push(other);
+                continue;
+            }
+        };
+        bytes.push(u8::try_from(hex(std::str::from_utf8(&digits).ok()?)?).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests;

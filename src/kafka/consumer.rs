@@ -1,0 +1,473 @@
+//! The consumer: group membership, metadata, offsets. Rebalances are noted between polls and handled
+//! by whoever polls, never inside a callback.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::config::keys;
+use crate::config::job::{PropertyValue, Source, Topics};
+use crate::error::Problem;
+use crate::kafka::queue::{Queue, Waker};
+use crate::record::{Offset, Partition};
+
+/// How long the first contact may take before a run gives up (exit 5).
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
+/// Questions to a cluster that has answered before.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What the group decided, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupEvent {
+    Assigned(Vec<Partition>),
+    Revoked,
+    /// Expelled: the partitions may already belong to somebody else.
+    Lost,
+}
+
+/// A committed offset with its metadata string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub partition: Partition,
+    pub offset: Option<(Offset, String)>,
+}
+
+/// How a commit of offsets failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitError {
+    Transient,
+    NotMember,
+    Denied,
+    TooLong,
+}
+
+/// Where errors and group events wait until somebody asks.
+#[derive(Default)]
+pub struct Mailbox {
+    events: Mutex<VecDeque<GroupEvent>>,
+    errors: Mutex<Vec<String>>,
+    authentication: Mutex<Option<String>>,
+}
+
+/// One member of one consumer group.
+pub struct Consumer {
+    inner: Arc<BaseConsumer<Mailbox>>,
+    queue: Queue<Mailbox>,
+    bootstrap: String,
+}
+
+impl ClientContext for Mailbox {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        // Errors arrive through `error` as well; the rest is librdkafka talking to itself.
+        if matches!(
+            level,
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
+        ) {
+            push(&self.errors, format!("{fac}: {message}"));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let refused = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SSL
+                    | RDKafkaErrorCode::SaslAuthenticationFailed
+            )
+        );
+        if refused {
+            let mut first = self.authentication.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| reason.into());
+        }
+        push(&self.errors, reason.into());
+    }
+}
+
+impl ConsumerContext for Mailbox {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let event = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                GroupEvent::Assigned(partitions(list))
+            }
+            _ if consumer.assignment_lost() => GroupEvent::Lost,
+            _ => GroupEvent::Revoked,
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+impl Consumer {
+    /// Makes the client. Nothing is sent yet.
+    pub fn new(source: &Source) -> Result<Self, Problem> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &source.properties {
+            match value {
+                PropertyValue::Plain(text) => config.set(name, text),
+                PropertyValue::Hidden(secret) => config.set(name, secret.reveal()),
+            };
+        }
+        config.set("group.id", &source.group).set("bootstrap.servers", &source.bootstrap);
+        config.set_log_level(RDKafkaLogLevel::Critical);
+        let inner = config.create_with_context(Mailbox::default()).map_err(|error| {
+            Problem::usage("cannot make a Kafka client from this configuration")
+                .cause(error.to_string())
+                .hint("`-X dump` prints the librdkafka properties in force")
+        })?;
+        let inner: Arc<BaseConsumer<Mailbox>> = Arc::new(inner);
+        let queue = Queue::new(Arc::clone(&inner));
+        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone() })
+    }
+
+    pub fn queue(&self) -> &Queue<Mailbox> {
+        &self.queue
+    }
+
+    pub fn waker(&self) -> Waker {
+        self.queue.waker()
+    }
+
+    /// All topics of the cluster with their numbers of partitions, internal ones left out.
+    pub fn topics(&self) -> Result<Vec<(String, u32)>, Problem> {
+        let metadata = self.first_contact()?;
+        let internal = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+        let topic = |topic: &rdkafka::metadata::MetadataTopic| {
+            (topic.name().to_string(), u32::try_from(topic.partitions().len()).unwrap_or(0))
+        };
+        let all = metadata.topics().iter().map(topic);
+        Ok(all.filter(|(name, _)| !internal.contains(&name.as_str())).collect())
+    }
+
+    /// The topics this run reads, with their numbers of partitions.
+    pub fn select(&self, topics: &Topics) -> Result<Vec<(String, u32)>, Problem> {
+        let mut all = self.topics()?;
+        all.sort();
+        match topics {
+            Topics::Matching(pattern) => {
+                Ok(all.into_iter().filter(|(name, _)| pattern.is_match(name)).collect())
+            }
+            Topics::Named(names) => {
+                let find = |name: &String| {
+                    let found = all.iter().find(|(known, _)| known == name).cloned();
+                    found.ok_or_else(|| self.no_such_topic(name, &all))
+                };
+                names.iter().map(find).collect()
+            }
+        }
+    }
+
+    /// Joins the group, or changes the topics of a member.
+    pub fn subscribe(&self, topics: &[(String, u32)]) -> Result<(), Problem> {
+        let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
+        self.inner.subscribe(&names).map_err(|error| self.failed("subscribe", &error))
+    }
+
+    /// Leaves the group; [`Consumer::subscribe`] joins it again with a new generation.
+    pub fn leave(&self) {
+        self.inner.unsubscribe();
+    }
+
+    /// Serves the group: must be called at least every `max.poll.interval.ms`. Returns what the
+    /// group decided since the last call.
+    pub fn poll(&self, wait: Duration) -> Result<Vec<GroupEvent>, Problem> {
+        if let Some(Err(error)) = self.inner.poll(wait) {
+            let code = error.rdkafka_error_code();
+            if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+                return Err(self.failed("read", &error));
+            }
+            if let Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed,
+            ) = code
+            {
+                return Err(Problem::usage("Kafka refuses to let this user read")
+                    .cause(error.to_string())
+                    .hint("the user needs Read on the topics and on the consumer group"));
+            }
+        }
+        let mut events = self.inner.context().events.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(events.drain(..).collect())
+    }
+
+    /// Starts reading these partitions from these offsets; all others stop.
+    pub fn assign(&self, starts: &[(Partition, Offset)]) -> Result<(), Problem> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in starts {
+            self.queue.forward(&partition.topic, number(partition));
+            let offset = RdOffset::Offset(signed(*offset));
+            let added = list.add_partition_offset(&partition.topic, number(partition), offset);
+            added.map_err(|error| self.failed("assign", &error))?;
+        }
+        self.inner.assign(&list).map_err(|error| self.failed("assign", &error))
+    }
+
+    /// Gives all partitions back. The group goes on only after this.
+    pub fn unassign(&self) {
+        // Fails only where nothing was assigned or the group is gone: both leave nothing assigned.
+        let _ = self.inner.unassign();
+    }
+
+    /// Moves back (or on) to these offsets; what was fetched before is thrown away.
+    pub fn seek(&self, starts: &[(Partition, Offset)]) -> Result<(), Problem> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in starts {
+            let offset = RdOffset::Offset(signed(*offset));
+            let added = list.add_partition_offset(&partition.topic, number(partition), offset);
+            added.map_err(|error| self.failed("seek", &error))?;
+        }
+        let done = self.inner.seek_partitions(list, ANSWER);
+        done.map_err(|error| self.failed("seek", &error))?;
+        Ok(())
+    }
+
+    /// First offset and end of a partition, asked of its leader.
+    pub fn watermarks(&self, partition: &Partition) -> Result<(Offset, Offset), Problem> {
+        let marks = self.inner.fetch_watermarks(&partition.topic, number(partition), ANSWER);
+        let (low, high) = marks.map_err(|error| self.failed("read the watermarks", &error))?;
+        Ok((unsigned(low), unsigned(high)))
+    }
+
+    /// Per partition the first offset whose record is at or after `time_ms`; `None`: past the last.
+    pub fn offsets_at(
+        &self,
+        partitions: &[Partition],
+        time_ms: i64,
+    ) -> Result<Vec<(Partition, Option<Offset>)>, Problem> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let asked = RdOffset::Offset(time_ms);
+            let added = list.add_partition_offset(&partition.topic, number(partition), asked);
+            added.map_err(|error| self.failed("look up a time", &error))?;
+        }
+        let found = self.inner.offsets_for_times(list, ANSWER);
+        let found = found.map_err(|error| self.failed("look up a time", &error))?;
+        let read = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let partition = named(element.topic(), element.partition());
+            match element.offset() {
+                RdOffset::Offset(offset) => (partition, Some(unsigned(offset))),
+                _ => (partition, None),
+            }
+        };
+        Ok(found.elements().into_iter().map(read).collect())
+    }
+
+    /// Reads committed offsets and metadata, stable ones only (`isolation.level=read_committed`).
+    pub fn committed(&self, partitions: &[Partition]) -> Result<Vec<Committed>, Problem> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&partition.topic, number(partition));
+        }
+        let found = self.inner.committed_offsets(list, ANSWER);
+        let found = found.map_err(|error| self.failed("read the group's offsets", &error))?;
+        let read = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            element.error().map_err(|error| self.failed("read the group's offsets", &error))?;
+            let partition = named(element.topic(), element.partition());
+            let offset = match element.offset() {
+                RdOffset::Offset(offset) => {
+                    Some((unsigned(offset), element.metadata().to_string()))
+                }
+                _ => None,
+            };
+            Ok(Committed { partition, offset })
+        };
+        found.elements().into_iter().map(read).collect()
+    }
+
+    /// Commits offsets with metadata, all in one request, and waits for the answer.
+    pub fn commit(
+        &self,
+        cursors: &[(Partition, Offset, String)],
+    ) -> Result<(), (CommitError, String)> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset, metadata) in cursors {
+            let mut element = list.add_partition(&partition.topic, number(partition));
+            let set = element.set_offset(RdOffset::Offset(signed(*offset)));
+            set.map_err(|error| (CommitError::Transient, error.to_string()))?;
+            element.set_metadata(metadata);
+        }
+        let sent = self.inner.commit(&list, CommitMode::Sync);
+        sent.map_err(|error| (commit_error(&error), error.to_string()))
+    }
+
+    /// True once the group has expelled this member, noticed or not.
+    pub fn is_lost(&self) -> bool {
+        self.inner.assignment_lost()
+    }
+
+    /// What librdkafka complained about since the last call, each text once.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut errors = self.inner.context().errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let unique: BTreeSet<String> = errors.drain(..).collect();
+        unique.into_iter().collect()
+    }
+
+    /// A Connect worker in the group would load every record a second time.
+    pub fn refuse_connect_workers(&self, group: &str) -> Result<(), Problem> {
+        let Ok(groups) = self.inner.fetch_group_list(Some(group), ANSWER) else { return Ok(()) };
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        let workers: Vec<String> = members
+            .filter(|member| member.client_id().starts_with("connector-consumer-"))
+            .map(|member| format!("{} on {}", member.id(), member.client_host()))
+            .collect();
+        if workers.is_empty() {
+            return Ok(());
+        }
+        let mut problem = Problem::usage(format!(
+            "group `{group}` is in use by a Kafka Connect worker; both would share its partitions"
+        ));
+        for worker in workers.iter().take(5) {
+            problem = problem.at(worker.clone());
+        }
+        Err(problem.hint("stop or delete the connector first; its offsets carry over"))
+    }
+
+    /// The end of a run: leaves the group at once.
+    pub fn close(&self) {
+        self.inner.unsubscribe();
+        self.unassign();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let _ = self.inner.close_queue();
+        while !self.inner.closed() && Instant::now() < deadline {
+            let _ = self.inner.poll(Duration::from_millis(20));
+            if let Ok(events) = self.poll(Duration::ZERO)
+                && !events.is_empty()
+            {
+                self.unassign();
+            }
+        }
+    }
+
+    fn first_contact(&self) -> Result<rdkafka::metadata::Metadata, Problem> {
+        let deadline = Instant::now() + FIRST_CONTACT;
+        loop {
+            // Short tries, so that a refused login is reported at once instead of after the limit.
+            let failure = match self.inner.fetch_metadata(None, Duration::from_secs(2)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(failure) => failure,
+            };
+            let _ = self.inner.poll(Duration::ZERO);
+            let mailbox = self.inner.context();
+            let refused = mailbox.authentication.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(reason) = refused.as_deref() {
+                return Err(self.refused(reason));
+            }
+            drop(refused);
+            if Instant::now() >= deadline {
+                return Err(self.unreachable(&failure));
+            }
+        }
+    }
+
+    fn refused(&self, reason: &str) -> Problem {
+        let problem =
+            Problem::usage(format!("Kafka at `{}` refuses the connection", self.bootstrap))
+                .cause(reason);
+        if reason.to_lowercase().contains("ssl") || reason.contains("certificate") {
+            return problem
+                .hint("check `security.protocol` and `ssl.truststore.*` against the listener");
+        }
+        problem.hint("check `sasl.mechanism` and the user and password in `sasl.jaas.config`")
+    }
+
+    fn unreachable(&self, failure: &KafkaError) -> Problem {
+        let mut problem =
+            Problem::unavailable(format!("cannot reach Kafka at `{}`", self.bootstrap));
+        let complaints = self.complaints();
+        problem = match complaints.first() {
+            Some(first) => problem.cause(first.clone()),
+            None => problem.cause(failure.to_string()),
+        };
+        problem.hint(
+            "check `bootstrap.servers`, and `security.protocol` if the listener wants TLS or SASL",
+        )
+    }
+
+    fn no_such_topic(&self, name: &str, all: &[(String, u32)]) -> Problem {
+        let what = format!(
+            "topic `{name}` does not exist on `{}` ({} topics there)",
+            self.bootstrap,
+            all.len()
+        );
+        let near = keys::nearest(name, all.iter().map(|(known, _)| known.as_str()));
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`? A pattern is written `-t '^{near}.*'`"),
+            None => "`-t '^orders.*'` reads every topic that matches a pattern".into(),
+        };
+        Problem::usage(what).hint(hint)
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> Problem {
+        let denied = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+            )
+        );
+        let text = format!("cannot {what} at Kafka `{}`", self.bootstrap);
+        if denied {
+            return Problem::usage(text)
+                .cause(error.to_string())
+                .hint("the user needs Read on the topics and on the consumer group");
+        }
+        Problem::unavailable(text).cause(error.to_string())
+    }
+}
+
+fn commit_error(error: &KafkaError) -> CommitError {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::RebalanceInProgress
+            | Code::FencedInstanceId,
+        ) => CommitError::NotMember,
+        Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => {
+            CommitError::Denied
+        }
+        Some(Code::OffsetMetadataTooLarge | Code::InvalidCommitOffsetSize) => CommitError::TooLong,
+        _ => CommitError::Transient,
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    list.elements().iter().map(|element| named(element.topic(), element.partition())).collect()
+}
+
+fn named(topic: &str, number: i32) -> Partition {
+    Partition::new(topic, u32::try_from(number).unwrap_or_default())
+}
+
+fn number(partition: &Partition) -> i32 {
+    i32::try_from(partition.number).unwrap_or(i32::MAX)
+}
+
+fn signed(offset: Offset) -> i64 {
+    i64::try_from(offset.0).unwrap_or(i64::MAX)
+}
+
+fn unsigned(offset: i64) -> Offset {
+    Offset(u64::try_from(offset).unwrap_or(0))
+}
+
+fn push(errors: &Mutex<Vec<String>>, text: String) {
+    const MOST: usize = 50;
+    let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+    if errors.len() < MOST {
+        errors.push(text);
+    }
+}
+

@@ -1,0 +1,260 @@
+//! The benchmark: `starsink load` beside bare librdkafka consumers, on one topic, one broker and
+//! one machine, in one run. Prints a table; asserts nothing.
+//!
+//! Every contender is a process of its own, so that its CPU and memory are its own. The broker
+//! and the stand-in are other processes, whose cost is not counted but is paid by the machine.
+
+/// A consumer that reads librdkafka's queue in batches.
+#[allow(unsafe_code, reason = "the batch queue has no safe interface; this is a yardstick only")]
+mod batch_queue;
+/// Running a process and measuring what it used.
+mod meter;
+/// A consumer that polls record by record.
+mod poll;
+/// Numbers to text.
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use e2e::kafka::{Kafka, Options, Version};
+use e2e::place;
+use e2e::produce::{self, Compression, Load};
+use e2e::row;
+use e2e::starrocks::StarRocks;
+use e2e::starsink::Starsink;
+use e2e::topics;
+
+use self::meter::Usage;
+
+/// Compare `starsink load` with bare librdkafka consumers
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rows of each topic
+    #[arg(long, default_value_t = 3_000_000)]
+    rows: u64,
+    /// Partitions of each topic
+    #[arg(long, default_value_t = 6)]
+    partitions: u32,
+    /// Runs of each contender
+    #[arg(long, default_value_t = 3)]
+    repeat: u32,
+    /// One topic for each
+    #[arg(long, value_delimiter = ',', default_value = "none,lz4,zstd")]
+    compression: Vec<Compression>,
+    /// Who takes part
+    #[arg(long, value_delimiter = ',', default_value = "poll,batch-queue,starsink")]
+    contenders: Vec<Contender>,
+    /// Kafka's version
+    #[arg(long, default_value = "4.1.0")]
+    kafka: Version,
+    /// A line for starsink's configuration, such as `tasks.max=2`
+    #[arg(short = 'C', value_name = "K=V")]
+    config: Vec<String>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What the benchmark runs itself as.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Run a command, then print what it used as JSON
+    #[command(hide = true)]
+    Meter {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Read so many records of a topic and end
+    #[command(hide = true)]
+    Read { how: Contender, bootstrap: String, topic: String, partitions: i32, rows: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Contender {
+    /// `BaseConsumer::poll`: the yardstick
+    Poll,
+    /// `rd_kafka_consume_batch_queue`: the least reading can cost
+    BatchQueue,
+    /// `starsink load` into the stand-in
+    Starsink,
+}
+
+fn main() -> Result<()> {
+    let mut args = Args::parse();
+    match args.part.take() {
+        None => compare(&args),
+        Some(Part::Meter { command }) => meter::run_and_print(&command),
+        Some(Part::Read { how, bootstrap, topic, partitions, rows }) => {
+            let read = match how {
+                Contender::Poll => poll::read,
+                Contender::BatchQueue => batch_queue::read,
+                Contender::Starsink => anyhow::bail!("starsink is not a bare consumer"),
+            };
+            read(&bootstrap, &topic, partitions, rows)
+        }
+    }
+}
+
+/// The broker, the target and the place for files of one benchmark.
+struct Ground<'a> {
+    args: &'a Args,
+    kafka: Kafka,
+    /// The program and where it loads to; or why it does not take part.
+    starsink: Result<(Starsink, StarRocks)>,
+    dir: PathBuf,
+}
+
+fn compare(args: &Args) -> Result<()> {
+    eprintln!("starting Kafka {} and the stand-in", args.kafka.number());
+    let ground = Ground {
+        args,
+        kafka: Kafka::start(&Options { version: args.kafka, ..Options::default() })?,
+        starsink: starsink(args),
+        dir: place::scratch("bench")?,
+    };
+    if let Err(reason) = &ground.starsink {
+        eprintln!("SKIPPED: starsink does not take part: {reason:#}");
+    }
+    if !place::RELEASE {
+        eprintln!("warning: this is a debug build; its figures mean nothing");
+    }
+    println!("{} rows of {} bytes, {} partitions", args.rows, row::JSON_BYTES, args.partitions);
+    for compression in &args.compression {
+        let runs = ground.race(*compression)?;
+        println!("\n{}", table::render(&compression.to_string(), args.rows, &runs));
+    }
+    fs::remove_dir_all(&ground.dir).ok();
+    Ok(())
+}
+
+fn starsink(args: &Args) -> Result<(Starsink, StarRocks)> {
+    anyhow::ensure!(args.contenders.contains(&Contender::Starsink), "not asked for");
+    let program = Starsink::find()?;
+    let starrocks = StarRocks::standin()?;
+    starrocks.create_table("bench", &format!("({}) DUPLICATE KEY (id)", row::COLUMNS))?;
+    Ok((program, starrocks))
+}
+
+impl Ground<'_> {
+    /// Runs every contender in turn, again and again, so that what the machine does besides
+    /// falls on all alike.
+    fn race(&self, compression: Compression) -> Result<Vec<table::Runs>> {
+        let topic = format!("bench_{compression}");
+        let bootstrap = self.kafka.bootstrap();
+        eprintln!("producing {} rows, {compression}", self.args.rows);
+        topics::create(&bootstrap, &topic, self.args.partitions, &[])?;
+        let rows = Load::json(&topic, self.args.partitions, self.args.rows);
+        produce::fast(&bootstrap, &Load { compression, ..rows })?;
+        let mut all: Vec<table::Runs> =
+            self.args.contenders.iter().map(|c| table::Runs::new(c.label())).collect();
+        for round in 1..=self.args.repeat {
+            for (contender, runs) in self.args.contenders.iter().zip(&mut all) {
+                eprintln!("round {round} of {}: {}", self.args.repeat, contender.label());
+                match self.run(*contender, &topic, round) {
+                    Ok(usage) => runs.usages.push(usage),
+                    Err(reason) => runs.failed.push(format!("round {round}: {reason:#}")),
+                }
+            }
+        }
+        topics::delete(&bootstrap, &topic)?;
+        Ok(all)
+    }
+
+    fn run(&self, contender: Contender, topic: &str, round: u32) -> Result<Usage> {
+        match contender {
+            Contender::Starsink => self.run_starsink(topic, round),
+            Contender::Poll | Contender::BatchQueue => {
+                let how = contender.to_possible_value().expect("no variant is skipped");
+                let me = std::env::current_exe().context("find this program")?;
+                let mut command = Command::new(me);
+                command.args(["read", how.get_name(), &self.kafka.bootstrap(), topic]);
+                command.args([self.args.partitions.to_string(), self.args.rows.to_string()]);
+                meter::measure(&command, &self.dir)
+            }
+        }
+    }
+
+    fn run_starsink(&self, topic: &str, round: u32) -> Result<Usage> {
+        let Ok((program, starrocks)) = &self.starsink else { anyhow::bail!("does not take part") };
+        starrocks.only_count("bench")?;
+        let config = self.dir.join("starsink.properties");
+        fs::write(&config, self.config(starrocks, topic, round))
+            .context("write a configuration")?;
+        let mut command = program.command();
+        command.arg("load").arg("--no-progress").arg(&config);
+        let usage = meter::measure(&command, &self.dir)?;
+        let loaded = starrocks.tally("bench")?.rows;
+        anyhow::ensure!(loaded == self.args.rows, "loaded {loaded} rows of {}", self.args.rows);
+        Ok(usage)
+    }
+
+    /// A group of its own for each round, so that each begins at the beginning.
+    fn config(&self, starrocks: &StarRocks, topic: &str, round: u32) -> String {
+        let mut text = format!(
+            "name={topic}_{round}\n\
+             connector.class=com.starrocks.connector.kafka.StarRocksSinkConnector\n\
+             bootstrap.servers={}\n\
+             topics={topic}\n\
+             key.converter=org.apache.kafka.connect.storage.StringConverter\n\
+             value.converter=org.apache.kafka.connect.json.JsonConverter\n\
+             value.converter.schemas.enable=false\n\
+             starrocks.topic2table.map={topic}:bench\n\
+             starrocks.http.url={}\n\
+             starrocks.username={}\n\
+             starrocks.password={}\n\
+             starrocks.database.name={}\n\
+             sink.properties.format=json\n\
+             sink.properties.strip_outer_array=true\n",
+            self.kafka.bootstrap(),
+            starrocks.fe,
+            starrocks.user,
+            starrocks.password,
+            starrocks.db,
+        );
+        for line in &self.args.config {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Contender {
+    fn label(self) -> &'static str {
+        match self {
+            Contender::Poll => "librdkafka poll",
+            Contender::BatchQueue => "librdkafka batch queue",
+            Contender::Starsink => "starsink load",
+        }
+    }
+}
+
+/// Settings of both bare consumers: no group, from the beginning, and without the pause of a
+/// second that librdkafka makes when its queue of small records is full.
+fn bare_consumer(bootstrap: &str) -> rdkafka::config::ClientConfig {
+    let mut config = rdkafka::config::ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "bare")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "5");
+    config
+}
+
+/// All partitions of `topic`, from their first offset.
+fn whole(topic: &str, partitions: i32) -> Result<rdkafka::TopicPartitionList> {
+    let mut list = rdkafka::TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, rdkafka::Offset::Beginning)?;
+    }
+    Ok(list)
+}
+
+/// Where a contender's own output goes; shown only if it fails.
+fn output_file(dir: &Path) -> PathBuf {
+    dir.join("contender.log")
+}

@@ -1,0 +1,133 @@
+//! Topics from outside: create, delete, count. By librdkafka's admin client, which wants no
+//! runtime: its futures are completed by a thread of its own, so waiting for one is parking.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Creates `topic` and returns when its leaders are known. `settings` are topic settings such as
+/// `cleanup.policy`.
+pub fn create(
+    bootstrap: &str,
+    topic: &str,
+    partitions: u32,
+    settings: &[(&str, &str)],
+) -> Result<()> {
+    create_all(bootstrap, &[topic], partitions, settings)
+}
+
+/// Creates many topics in one request.
+pub fn create_all(
+    bootstrap: &str,
+    topics: &[&str],
+    partitions: u32,
+    settings: &[(&str, &str)],
+) -> Result<()> {
+    let partitions = i32::try_from(partitions).context("number of partitions")?;
+    let new = |name| {
+        // -1: the broker's default.replication.factor
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    };
+    let new: Vec<NewTopic<'_>> = topics.iter().copied().map(new).collect();
+    let admin = admin(bootstrap)?;
+    let results = wait(admin.create_topics(&new, &options())).context("create topics")?;
+    for result in results {
+        result.map_err(|(topic, code)| anyhow::anyhow!("create topic `{topic}`: {code}"))?;
+    }
+    topics.iter().try_for_each(|topic| wait_for_leaders(bootstrap, topic))
+}
+
+/// Deletes `topic`.
+pub fn delete(bootstrap: &str, topic: &str) -> Result<()> {
+    let results =
+        wait(admin(bootstrap)?.delete_topics(&[topic], &options())).context("delete a topic")?;
+    for result in results {
+        result.map_err(|(topic, code)| anyhow::anyhow!("delete topic `{topic}`: {code}"))?;
+    }
+    Ok(())
+}
+
+/// First and next offset of each partition of `topic`, in order of partitions. Their difference
+/// is a count of records only where nothing was compacted and no transaction was used.
+pub fn watermarks(bootstrap: &str, topic: &str) -> Result<Vec<(i64, i64)>> {
+    let consumer = consumer(bootstrap)?;
+    let metadata = consumer.fetch_metadata(Some(topic), WITHIN).context("fetch metadata")?;
+    let Some(topic) = metadata.topics().first() else { bail!("no metadata for `{topic}`") };
+    let mut ids: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
+    ids.sort_unstable();
+    ids.into_iter()
+        .map(|id| consumer.fetch_watermarks(topic.name(), id, WITHIN).context("fetch watermarks"))
+        .collect()
+}
+
+/// A topic name no other test and no other run has: `name`, process and counter.
+pub fn fresh_name(name: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static USED: AtomicU32 = AtomicU32::new(0);
+    let n = USED.fetch_add(1, Ordering::Relaxed);
+    format!("{name}_{}_{n}", std::process::id())
+}
+
+fn wait_for_leaders(bootstrap: &str, topic: &str) -> Result<()> {
+    let consumer = consumer(bootstrap)?;
+    let deadline = std::time::Instant::now() + WITHIN;
+    while std::time::Instant::now() < deadline {
+        let metadata = consumer.fetch_metadata(Some(topic), WITHIN).context("fetch metadata")?;
+        let found = metadata.topics().first();
+        if found.is_some_and(|t| {
+            !t.partitions().is_empty() && t.partitions().iter().all(|p| p.leader() >= 0)
+        }) {
+            return Ok(());
+        }
+        consumer.poll(Duration::from_millis(50));
+    }
+    bail!("topic `{topic}` has no leaders after {WITHIN:?}")
+}
+
+fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
+    config(bootstrap).create().context("make an admin client")
+}
+
+fn consumer(bootstrap: &str) -> Result<BaseConsumer> {
+    config(bootstrap).create().context("make a consumer")
+}
+
+fn config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("log_level", "0");
+    config
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(WITHIN)).request_timeout(Some(WITHIN))
+}
+
+/// Runs `future` to its end on this thread.
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = TaskContext::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

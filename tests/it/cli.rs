@@ -13,7 +13,7 @@ use starsink::secret::Secret;
 
 /// Compares a generated text with the committed file; `UPDATE=1` writes it instead.
 #[track_caller]
-pub fn check_generated(path: &str, text: &str) {
+pub(crate) fn check_generated(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(file.parent().expect("the file is in a directory"))

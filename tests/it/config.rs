@@ -16,7 +16,7 @@ use starsink::secret::Secret;
 type Loaded = Result<(Job, Vec<Note>), Vec<Problem>>;
 
 /// Loads named texts as files, in order.
-pub fn load_with(
+pub(crate) fn load_with(
     files: &[(&str, &str)],
     overrides: &Overrides,
     vars: &[(&str, &str)],
@@ -42,7 +42,7 @@ fn load_files(files: &[(&str, &str)]) -> Loaded {
 }
 
 /// A complete configuration, for tests about one key more.
-pub const COMPLETE: &str = "name=n\ntopics=t\nbootstrap.servers=k:9092\nstarrocks.http.url=fe:8030\n\
+pub(crate) const COMPLETE: &str = "name=n\ntopics=t\nbootstrap.servers=k:9092\nstarrocks.http.url=fe:8030\n\
     starrocks.database.name=d\nstarrocks.username=u\nstarrocks.password=p\n";
 
 /// The job of a complete configuration with these lines added.
@@ -636,4 +636,76 @@ fn a_file_that_cannot_be_read_is_named() {
         told(&problems.expect_err("there is no such file")),
         "error: cannot read `x.json`\n  cause: no such file or directory\n"
     );
+}
+
+#[test]
+fn a_distributed_worker_file_for_confluent_cloud_brings_no_warning() {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"K\" password=\"S\";";
+    let mut worker = "bootstrap.servers=pkc-1.eu.confluent.cloud:9092\ngroup.id=connect-cluster\n\
+        key.converter=org.apache.kafka.connect.json.JsonConverter\nkey.converter.schemas.enable=true\n\
+        value.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=false\n\
+        offset.storage.topic=o\noffset.storage.replication.factor=3\nconfig.storage.topic=c\n\
+        config.storage.replication.factor=3\nstatus.storage.topic=s\nstatus.storage.replication.factor=3\n\
+        offset.flush.interval.ms=10000\nlisteners=HTTP://:8083\nrest.advertised.host.name=h\n\
+        rest.advertised.port=8083\nplugin.path=/usr/share/java\nrequest.timeout.ms=20000\n\
+        retry.backoff.ms=500\nclient.dns.lookup=use_all_dns_ips\n"
+        .to_owned();
+    for prefix in ["", "consumer.", "producer."] {
+        worker.push_str(&format!(
+            "{prefix}security.protocol=SASL_SSL\n{prefix}sasl.mechanism=PLAIN\n\
+             {prefix}sasl.jaas.config={login}\n{prefix}ssl.endpoint.identification.algorithm=https\n"
+        ));
+    }
+    let (job, notes) = load_files(&[("w", &worker), ("s", PAGE_SINK)]).expect("complete");
+    assert_eq!(noted(&notes, Weight::Warning), "");
+    assert_eq!(job.source.bootstrap, "pkc-1.eu.confluent.cloud:9092");
+    assert_eq!(job.source.group, "connect-starrocks-kafka-connector");
+    let secret = PropertyValue::Hidden(Secret::new("S"));
+    assert_eq!(property(&job, "sasl.password"), Some(&secret));
+}
+
+#[test]
+fn no_text_makes_a_parser_panic() {
+    // A small generator of its own: any seed will do, and a failure repeats.
+    let mut state: u32 = 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as usize
+    };
+    let pieces = [
+        "a",
+        "=",
+        ":",
+        "\\",
+        "\n",
+        "\r",
+        " ",
+        "\\u",
+        "12",
+        "{",
+        "}",
+        "\"",
+        "name",
+        ",",
+        "${",
+        "env",
+        "x:y",
+        "é",
+        "😀",
+        "#",
+        "starrocks.http.url=",
+        "topics=",
+        "sink.properties.",
+        "\\x0",
+        "[",
+        "]",
+    ];
+    for _ in 0..300 {
+        let text: String = (0..next() % 24).map(|_| pieces[next() % pieces.len()]).collect();
+        let _ = load_files(&[("f", &text)]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}starrocks.topic2table.map={text}"))]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}topics.regex={text}"))]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}starrocks.http.url={text}"))]);
+        let _ = starsink::kafka::jaas::parse(&text);
+    }
 }

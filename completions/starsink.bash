@@ -63,7 +63,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__load)
-            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h --offset --until --max-messages --partition --restart --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help"
+            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version --restart"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -245,7 +245,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__tail)
-            opts="-o -b -t -G -X -D -u -H -q -v -h --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help"
+            opts="-o -b -t -G -X -D -u -H -q -v -h -V --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

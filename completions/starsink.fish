@@ -34,11 +34,11 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l until -d 'Where to end: now (high watermarks at start), N, e@MS, e@RFC3339' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s c -l max-messages -d 'End after N records at most' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s p -l partition -d 'Only these partitions; needs a single topic' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -s b -l bootstrap-server -d 'Brokers; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -l fe -d 'FE HTTP addresses; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s D -l database -d 'Overrides starrocks.database.name' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
@@ -58,21 +58,22 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l color -d 'aut
 always\t''
 never\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l progress-interval -d 'Between progress lines without a terminal' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -l restart -d 'Load a bounded run again from its start'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l settle -d 'Finish or undo what an earlier run left pending, then stop'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l no-progress -d 'No bars and no progress lines'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l redact-values -d 'Print no record content anywhere'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l restart -d 'Load a bounded run again from its start'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s o -l offset -d 'Where to begin if the group has no offset: beginning, end, s@MS, s@RFC3339 [default: beginning, or as consumer.auto.offset.reset says]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l drain-timeout -d 'On a signal or rebalance, wait this long for loads in flight' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l status-file -d 'Rewrite FILE with offsets, lag and last load at every interval, for probes; OpenMetrics text when the name ends in .prom, JSON otherwise' -r -F
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -s b -l bootstrap-server -d 'Brokers; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -s G -l group -d 'Consumer group [default: connect-<name>, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -l fe -d 'FE HTTP addresses; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s D -l database -d 'Overrides starrocks.database.name' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
@@ -98,5 +99,6 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l redact-values
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand man" -s h -l help -d 'Print help'

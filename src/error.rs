@@ -36,7 +36,7 @@ pub struct Problem {
     pub what: String,
     /// Outermost first; server text verbatim.
     pub causes: Vec<String>,
-    /// topic[partition]@offset, file:line, table, label: only those that apply.
+    /// `topic[partition]@offset`, `file:line`, table, label: only those that apply.
     pub at: Vec<String>,
     /// At most two; each names a flag or key.
     pub hints: Vec<String>,

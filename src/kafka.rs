@@ -6,4 +6,5 @@ pub mod consumer;
 pub mod extent;
 pub mod jaas;
 mod keystore;
+pub mod names;
 pub mod queue;

@@ -153,7 +153,14 @@ fn value_form(settings: &mut Settings) -> ValueForm {
             refuse_schemas(settings, &enable.unwrap_or(converter));
             ValueForm::Json
         }
-        "StringConverter" | "String" | "ByteArrayConverter" | "ByteArray" => ValueForm::Text,
+        "StringConverter" | "String" | "ByteArrayConverter" | "ByteArray" => {
+            let format = settings.text("sink.properties.format").unwrap_or_default();
+            if !format.eq_ignore_ascii_case("csv") {
+                let text = "values are taken as ready-made JSON text; the Java connector sends them as JSON strings";
+                settings.notes.push(Note::info(text).at(converter.place()));
+            }
+            ValueForm::Text
+        }
         "AvroConverter"
         | "ProtobufConverter"
         | "JsonSchemaConverter"
@@ -260,7 +267,9 @@ fn fe_addresses(settings: &mut Settings, entry: &Entry) -> Vec<FeAddress> {
         match fe_address(&text) {
             Ok(address) => addresses.push(address),
             Err(cause) => {
-                let what = format!("`{text}` is not the address of an FE");
+                // Never the part where a password may stand.
+                let shown = text.rsplit('@').next().unwrap_or(&text);
+                let what = format!("`{shown}` is not the address of an FE");
                 let problem = Problem::usage(what).cause(cause).at(entry.place());
                 settings.problems.push(problem.hint("write `HOST:PORT` or `https://HOST:PORT`"));
             }
@@ -358,6 +367,9 @@ fn source(
             .required("bootstrap.servers", "`-b HOST:PORT` says it too; a worker file usually does")
             .map(|entry| split_list(&entry.value).join(",")),
     };
+    if let Some(bootstrap) = &bootstrap {
+        brokers(settings, bootstrap);
+    }
     let topics = topics?;
     one_topic_for_partitions(settings, overrides, &topics);
     let explicit = overrides.group.clone().or(client.group);
@@ -371,6 +383,17 @@ fn source(
         reset: client.reset,
         oauth: client.oauth,
     })
+}
+
+/// Catches placeholders and slips; a port may be left out, which is 9092 then.
+fn brokers(settings: &mut Settings, bootstrap: &str) {
+    let is_legal = |letter: char| letter.is_alphanumeric() || "-._:[]/".contains(letter);
+    for broker in bootstrap.split(',').filter(|broker| !broker.chars().all(is_legal)) {
+        let what = format!("`{broker}` is not the address of a broker");
+        let place = settings.get("bootstrap.servers").map(Entry::place);
+        let problem = place.into_iter().fold(Problem::usage(what), Problem::at);
+        settings.problems.push(problem.hint("write `HOST:PORT`, several separated by commas"));
+    }
 }
 
 fn one_topic_for_partitions(settings: &mut Settings, overrides: &Overrides, topics: &Topics) {

@@ -100,6 +100,13 @@ fn parse_json(path: &str, text: &str) -> Result<Vec<Entry>, Problem> {
             .cause(reason)
             .at(format!("{}:{}", file.origin(Some(error.line() as u32)), error.column()))
     })?;
+    if let (Some(_), Some(Value::String(message))) =
+        (object.get("error_code"), object.get("message"))
+    {
+        let what =
+            format!("{} holds an error of Kafka Connect, not a connector", file.origin(None));
+        return Err(Problem::usage(what).cause(message.clone()));
+    }
     match object.get("config") {
         Some(Value::Object(config)) => file.rest_body(&object, config),
         _ => file.flat(&object),
@@ -229,6 +236,12 @@ mod tests {
             Role::Connector,
             &[("bootstrap.servers", "k", "f:1"), ("starrocks.username", "u", "f:2")],
         );
+    }
+
+    #[test]
+    fn an_error_answer_of_kafka_connect_is_not_taken_for_a_connector() {
+        let answer = "{\"error_code\":404,\"message\":\"Connector x not found\"}";
+        check_error(answer, "f holds an error of Kafka Connect, not a connector", "");
     }
 
     #[test]

@@ -49,6 +49,22 @@ pub struct Source {
     pub oauth: Option<OAuth>,
 }
 
+impl Source {
+    /// The effective librdkafka properties as `name=value`, in alphabetical order, secrets hidden:
+    /// what `-X dump` prints.
+    pub fn dump(&self) -> Vec<String> {
+        let own = [("bootstrap.servers", &self.bootstrap), ("group.id", &self.group)];
+        let own = own.into_iter().map(|(name, value)| format!("{name}={value}"));
+        let shown = |(name, value): &(String, PropertyValue)| match value {
+            PropertyValue::Plain(text) => format!("{name}={text}"),
+            PropertyValue::Hidden(_) => format!("{name}=(hidden)"),
+        };
+        let mut lines: Vec<String> = own.chain(self.properties.iter().map(shown)).collect();
+        lines.sort();
+        lines
+    }
+}
+
 /// What applies where the group has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {

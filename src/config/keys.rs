@@ -139,7 +139,7 @@ pub const KEYS: &[Key] = &[
     key("bootstrap.servers", List, None, Honoured, "Kafka brokers, `HOST:PORT` separated by commas."),
     key("consumer.override.*", Text, None, Translated, "Consumer properties of the connector, under the names of the Java client."),
     key("consumer.*", Text, None, Translated, "Consumer properties of the worker, under the names of the Java client; `consumer.override.*` wins."),
-    key("security.protocol", OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Some("PLAINTEXT"), Translated, "How brokers are spoken to. Without a prefix this serves the worker's own clients in Kafka Connect; here it is used when no `consumer.` key says anything about security."),
+    key("security.protocol", Text, Some("PLAINTEXT"), Translated, "How brokers are spoken to: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. Without a prefix this serves the worker's own clients in Kafka Connect; here it is used when no `consumer.` key says anything about security."),
     key("sasl.*", Text, None, Translated, "Authentication; without a prefix as `security.protocol`."),
     key("ssl.*", Text, None, Translated, "Encryption; without a prefix as `security.protocol`."),
 
@@ -243,9 +243,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     distances.filter(|&(distance, _)| distance <= limit).min().map(|(_, candidate)| candidate)
 }
 
-/// The known key nearest to `name`.
+/// The known key nearest to `name`, or the only one that begins like it.
 pub fn did_you_mean(name: &str) -> Option<&'static str> {
-    nearest(name, KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*')))
+    let known = || KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*'));
+    nearest(name, known()).or_else(|| {
+        let mut longer = known().filter(|known| known.starts_with(name));
+        longer.next().filter(|_| longer.next().is_none())
+    })
 }
 
 /// Letters to insert, delete, replace or swap with a neighbour to get from one text to the other;
@@ -311,7 +315,8 @@ mod tests {
     #[test]
     fn a_slip_of_the_pen_finds_the_key_and_a_foreign_name_none() {
         assert_eq!(did_you_mean("bufferflush.interval.ms"), Some("bufferflush.intervalms"));
-        assert_eq!(did_you_mean("starrocks.user"), None);
+        assert_eq!(did_you_mean("starrocks.user"), Some("starrocks.username"));
+        assert_eq!(did_you_mean("starrocks"), None);
         assert_eq!(did_you_mean("starrocks.usernmae"), Some("starrocks.username"));
         assert_eq!(did_you_mean("topic"), Some("topics"));
         assert_eq!(did_you_mean("hello.world"), None);

@@ -217,3 +217,82 @@ fn next_reference(text: &str) -> Option<(&str, Reference<'_>, &str)> {
         from = start + 2;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::config::entry::Origin;
+
+    fn entry(key: &str, value: &str) -> Entry {
+        Entry { key: key.to_owned(), value: value.to_owned(), origin: Origin::Default }
+    }
+
+    fn declared(pairs: &[(&str, &str)]) -> Result<Providers, Vec<Problem>> {
+        let entries: Vec<Entry> = pairs.iter().map(|(key, value)| entry(key, value)).collect();
+        Providers::declared(|key| entries.iter().find(|entry| entry.key == key))
+    }
+
+    /// What a value becomes when `/run/a/f` holds `k=v` and `A=1` is set.
+    #[track_caller]
+    fn check(providers: &Providers, value: &str, expect: &str) {
+        let vars = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        let read = |path: &Path| match path == Path::new("/run/a/f") {
+            true => Ok(b"k=v".to_vec()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        let environment = Environment { vars: &vars, read_file: &read, is_exposed: &|_| false };
+        let mut entry = entry("x", value);
+        let found = match providers.resolve(&mut entry, &environment, &mut vec![]) {
+            Ok(()) => entry.value,
+            Err(problem) => problem.causes.concat(),
+        };
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn declared_names_are_the_only_ones() {
+        let providers = declared(&[
+            ("config.providers", "secrets, e"),
+            ("config.providers.secrets.class", &format!("{PACKAGE}FileConfigProvider")),
+            ("config.providers.secrets.param.allowed.paths", "/run/a,/run/b"),
+            ("config.providers.e.class", "EnvVarConfigProvider"),
+            ("config.providers.e.param.allowlist.pattern", "A|B.*"),
+        ]);
+        let providers = providers.expect("all are known");
+        check(&providers, "${secrets:/run/a/f:k}", "v");
+        check(&providers, "${secrets:/run/a/../c/f:k}", "${secrets:/run/a/../c/f:k}");
+        check(&providers, "${e:A}${e:HOME}", "1${e:HOME}");
+        check(
+            &providers,
+            "${e:path:A}",
+            "an environment variable has no path: write `${env:NAME}`",
+        );
+        check(&providers, "${file:/run/a/f:k}", "${file:/run/a/f:k}");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_reference_stays() {
+        let providers = declared(&[]).expect("the implicit ones");
+        check(&providers, "$ ${ ${x} ${env:A", "$ ${ ${x} ${env:A");
+        check(&providers, "${x} ${env:A}", "${x} 1");
+    }
+
+    #[test]
+    fn foreign_providers_are_refused_by_class() {
+        let problems = declared(&[
+            ("config.providers", "vault,none"),
+            ("config.providers.vault.class", "com.acme.VaultProvider"),
+        ]);
+        let what: Vec<String> =
+            problems.expect_err("neither is known").into_iter().map(|one| one.what).collect();
+        assert_eq!(
+            what,
+            [
+                "config provider `vault` is `com.acme.VaultProvider`, Java code that this program cannot run",
+                "config provider `none` has no class",
+            ]
+        );
+    }
+}

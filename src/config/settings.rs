@@ -229,7 +229,7 @@ fn check(name: &str, key: &keys::Key, entry: &Entry) -> Verdict {
         }
         Status::NotYet(_) if value.is_empty() || key.default == Some(value) => Verdict::Fine,
         Status::NotYet(missing) => {
-            let what = format!("`{name}` asks for what starsink does not support yet: {missing}");
+            let what = format!("starsink does not support {missing} yet");
             Verdict::Wrong(Problem::usage(what).at(entry.place()))
         }
         Status::Honoured | Status::Translated => match expected(key.kind, value) {

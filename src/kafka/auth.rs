@@ -1,7 +1,7 @@
 //! From the Java client's properties to librdkafka's: names, values, authentication, encryption.
 //!
 //! Pure: files come through the configuration's environment, and nothing here knows rdkafka. A new
-//! mechanism is one arm of [`Translator::sasl`].
+//! mechanism is one arm of `Translator::sasl`; the names stand in `names.rs`.
 
 use crate::config::Environment;
 use crate::config::entry::{Entry, Note};
@@ -11,6 +11,9 @@ use crate::config::settings::split_list;
 use crate::error::Problem;
 use crate::kafka::jaas::{self, Login};
 use crate::kafka::keystore;
+use crate::kafka::names::{
+    self, DEFAULTS, Fate, OURS, SASL_IGNORED, SASL_READ, SSL_IGNORED, SSL_READ,
+};
 use crate::secret::Secret;
 
 /// What is to be translated.
@@ -62,169 +65,6 @@ pub fn translate(
     translator.out
 }
 
-/// What we set where nobody says otherwise, and why.
-const DEFAULTS: [(&str, &str); 10] = [
-    // Offsets move with loads, never by time.
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    // Rows of aborted transactions are not loaded; Java's own default would.
-    ("isolation.level", "read_committed"),
-    // Java's defaults where librdkafka's differ.
-    ("partition.assignment.strategy", "range"),
-    ("check.crcs", "true"),
-    ("connections.max.idle.ms", "540000"),
-    ("reconnect.backoff.ms", "50"),
-    ("reconnect.backoff.max.ms", "1000"),
-    // The state machine of delivery relies on the classic protocol's generations.
-    ("group.protocol", "classic"),
-    // Reading must not make topics.
-    ("allow.auto.create.topics", "false"),
-];
-
-/// What becomes of one of the Java consumer's properties.
-enum Fate {
-    Same,
-    Named(&'static str),
-    /// Not settable, or without an equivalent; says why.
-    Ignored(&'static str),
-    /// Handled by a function of its own.
-    Special,
-    /// `sasl.*`, `ssl.*`, `security.protocol`.
-    Security,
-}
-
-const OURS: &str = "offsets are committed with the loads";
-const NOT_USED: &str = "there is no Java client here";
-const NO_EQUIVALENT: &str = "librdkafka has no such limit";
-
-#[rustfmt::skip]
-const NAMES: &[(&str, Fate)] = &[
-    ("client.id", Fate::Same),
-    ("client.rack", Fate::Same),
-    ("group.instance.id", Fate::Same),
-    ("session.timeout.ms", Fate::Same),
-    ("heartbeat.interval.ms", Fate::Same),
-    ("max.poll.interval.ms", Fate::Same),
-    ("fetch.min.bytes", Fate::Same),
-    ("fetch.max.bytes", Fate::Same),
-    ("max.partition.fetch.bytes", Fate::Same),
-    ("isolation.level", Fate::Same),
-    ("check.crcs", Fate::Same),
-    ("retry.backoff.ms", Fate::Same),
-    ("retry.backoff.max.ms", Fate::Same),
-    ("reconnect.backoff.ms", Fate::Same),
-    ("reconnect.backoff.max.ms", Fate::Same),
-    ("connections.max.idle.ms", Fate::Special),
-    ("socket.connection.setup.timeout.ms", Fate::Special),
-    ("client.dns.lookup", Fate::Same),
-    ("group.remote.assignor", Fate::Ignored("it needs the consumer group protocol")),
-    ("enable.metrics.push", Fate::Same),
-    ("metadata.recovery.strategy", Fate::Same),
-    ("metadata.max.age.ms", Fate::Named("topic.metadata.refresh.interval.ms")),
-    ("fetch.max.wait.ms", Fate::Named("fetch.wait.max.ms")),
-    ("request.timeout.ms", Fate::Special),
-    ("send.buffer.bytes", Fate::Special),
-    ("receive.buffer.bytes", Fate::Special),
-    ("partition.assignment.strategy", Fate::Special),
-    ("group.protocol", Fate::Special),
-    ("auto.offset.reset", Fate::Special),
-    ("bootstrap.servers", Fate::Special),
-    ("group.id", Fate::Special),
-    ("allow.auto.create.topics", Fate::Ignored("topics are never made by reading")),
-    ("enable.auto.commit", Fate::Ignored(OURS)),
-    ("auto.commit.interval.ms", Fate::Ignored(OURS)),
-    ("max.poll.records", Fate::Ignored("records are not fetched by count")),
-    ("default.api.timeout.ms", Fate::Ignored(NO_EQUIVALENT)),
-    ("socket.connection.setup.timeout.max.ms", Fate::Ignored(NO_EQUIVALENT)),
-    ("metadata.recovery.rebootstrap.trigger.ms", Fate::Ignored(NO_EQUIVALENT)),
-    ("exclude.internal.topics", Fate::Ignored("Kafka's own topics are never loaded")),
-    ("internal.leave.group.on.close", Fate::Ignored(NOT_USED)),
-    ("interceptor.classes", Fate::Ignored(NOT_USED)),
-    ("metric.reporters", Fate::Ignored(NOT_USED)),
-    ("metrics.", Fate::Ignored(NOT_USED)),
-    ("auto.include.jmx.reporter", Fate::Ignored(NOT_USED)),
-    ("key.deserializer", Fate::Ignored(NOT_USED)),
-    ("value.deserializer", Fate::Ignored(NOT_USED)),
-    ("security.providers", Fate::Ignored(NOT_USED)),
-    ("client.telemetry", Fate::Ignored(NOT_USED)),
-    ("confluent.", Fate::Ignored(NOT_USED)),
-    ("security.protocol", Fate::Security),
-    ("sasl.", Fate::Security),
-    ("ssl.", Fate::Security),
-];
-
-/// SASL properties without an equivalent that change nothing for a client like this one.
-const SASL_IGNORED: [&str; 12] = [
-    "sasl.login.",
-    "sasl.client.callback.handler.class",
-    "sasl.kerberos.ticket.renew.",
-    "sasl.kerberos.kinit.cmd",
-    "sasl.kerberos.min.time.before.relogin",
-    "sasl.oauthbearer.scope.claim.name",
-    "sasl.oauthbearer.sub.claim.name",
-    "sasl.oauthbearer.jwks.",
-    "sasl.oauthbearer.expected.",
-    "sasl.oauthbearer.clock.skew.seconds",
-    "sasl.oauthbearer.header.urlencode",
-    "sasl.oauthbearer.jwt.",
-];
-
-const SASL_READ: [&str; 4] = [
-    "sasl.mechanism",
-    "sasl.jaas.config",
-    "sasl.kerberos.service.name",
-    "sasl.oauthbearer.token.endpoint.url",
-];
-
-const SSL_IGNORED: [&str; 7] = [
-    "ssl.protocol",
-    "ssl.enabled.protocols",
-    "ssl.provider",
-    "ssl.keymanager.algorithm",
-    "ssl.trustmanager.algorithm",
-    "ssl.secure.random.implementation",
-    "ssl.engine.factory.class",
-];
-
-const SSL_READ: [&str; 12] = [
-    "ssl.truststore.type",
-    "ssl.truststore.location",
-    "ssl.truststore.password",
-    "ssl.truststore.certificates",
-    "ssl.keystore.type",
-    "ssl.keystore.location",
-    "ssl.keystore.password",
-    "ssl.keystore.key",
-    "ssl.keystore.certificate.chain",
-    "ssl.key.password",
-    "ssl.cipher.suites",
-    "ssl.endpoint.identification.algorithm",
-];
-
-/// Every property of the Java consumer that is known, with what becomes of it in a few words: for
-/// `docs/CONFIG.md`.
-pub fn known_properties() -> Vec<(String, String)> {
-    let words = |fate: &Fate| match fate {
-        Fate::Same => "kept".to_owned(),
-        Fate::Named(other) => format!("becomes `{other}`"),
-        Fate::Special => "translated".to_owned(),
-        Fate::Ignored(why) => format!("ignored: {why}"),
-        Fate::Security => "see below".to_owned(),
-    };
-    let plain = NAMES.iter().filter(|(_, fate)| !matches!(fate, Fate::Security));
-    let plain = plain.map(|(name, fate)| (starred(name), words(fate)));
-    let read = ["security.protocol"].into_iter().chain(SASL_READ).chain(SSL_READ);
-    let read = read.map(|name| (name.to_owned(), "translated".to_owned()));
-    let ignored = SASL_IGNORED.into_iter().chain(SSL_IGNORED);
-    let ignored = ignored.map(|name| (starred(name), "ignored: it has no equivalent".to_owned()));
-    plain.chain(read).chain(ignored).collect()
-}
-
-/// A prefix as people write one.
-fn starred(name: &str) -> String {
-    if name.ends_with('.') { format!("{name}*") } else { name.to_owned() }
-}
-
 struct Translator<'a> {
     request: &'a Request<'a>,
     problems: &'a mut Vec<Problem>,
@@ -274,7 +114,7 @@ impl<'a> Translator<'a> {
     /// One property outside security.
     fn plain(&mut self, name: &str, entry: &Entry) {
         let value = entry.value.trim();
-        match fate(name) {
+        match names::fate(name) {
             Some(Fate::Same) => self.set(name, value),
             Some(Fate::Named(other)) => self.set(other, value),
             Some(Fate::Ignored(why)) => {
@@ -290,7 +130,7 @@ impl<'a> Translator<'a> {
     fn unknown(&mut self, name: &str, entry: &Entry) {
         let text = format!("unknown consumer property `{name}` has no effect");
         let note = Note::warning(text).at(entry.place());
-        let names = NAMES.iter().map(|(known, _)| *known).chain(SASL_READ).chain(SSL_READ);
+        let names = names::plain().chain(SASL_READ).chain(SSL_READ);
         self.notes.push(match keys::nearest(name, names) {
             Some(known) => note.hint(format!("did you mean `{known}`?")),
             None => note.hint(format!("librdkafka's own properties are set with `-X {name}=…`")),
@@ -476,7 +316,8 @@ impl<'a> Translator<'a> {
         if !self.is_module(&login, "OAuthBearerLoginModule", "OAUTHBEARER") {
             return;
         }
-        // The names of Kafka's own module first, then those of a widespread callback handler.
+        // The names of Kafka's own module first, then those of a widespread callback handler, then
+        // the properties that Kafka 4.1 has instead.
         let option =
             |names: [&str; 2]| names.iter().find_map(|name| login.options.get(*name)).cloned();
         let endpoint = self.text("sasl.oauthbearer.token.endpoint.url").map(str::to_owned);
@@ -490,8 +331,12 @@ impl<'a> Translator<'a> {
             let problem = Problem::usage(what).hint("it begins with `https://`");
             return self.refuse(problem, "sasl.oauthbearer.token.endpoint.url");
         }
-        let client_id = option(["clientId", "oauth.client.id"]);
-        let client_secret = option(["clientSecret", "oauth.client.secret"]);
+        let property = |name: &str| self.text(name).map(str::to_owned);
+        let client_id = option(["clientId", "oauth.client.id"])
+            .or_else(|| property("sasl.oauthbearer.client.credentials.client.id"));
+        let client_secret = option(["clientSecret", "oauth.client.secret"])
+            .or_else(|| property("sasl.oauthbearer.client.credentials.client.secret"));
+        let scope = option(["scope", "oauth.scope"]).or_else(|| property("sasl.oauthbearer.scope"));
         let (Some(client_id), Some(client_secret)) = (client_id.clone(), client_secret) else {
             let missing = if client_id.is_none() { "clientId" } else { "clientSecret" };
             return self.missing_option(missing);
@@ -503,7 +348,7 @@ impl<'a> Translator<'a> {
             endpoint,
             client_id,
             client_secret: Secret::new(client_secret),
-            scope: option(["scope", "oauth.scope"]),
+            scope,
             extensions: login.options.iter().filter_map(extension).collect(),
         });
     }
@@ -566,7 +411,7 @@ impl<'a> Translator<'a> {
     /// Whom to trust: `ssl.truststore.*`.
     fn trust(&mut self) {
         if let Some(pem) = self.text("ssl.truststore.certificates") {
-            return self.set("ssl.ca.pem", pem);
+            return self.set("ssl.ca.pem", keystore::broken_into_lines(pem));
         }
         let Some(path) = self.text("ssl.truststore.location") else { return };
         let kind = self.text("ssl.truststore.type").unwrap_or("JKS");
@@ -589,9 +434,9 @@ impl<'a> Translator<'a> {
         let key_password = self.java("ssl.key.password").map(|entry| entry.value.trim());
         let password = self.java("ssl.keystore.password").map(|entry| entry.value.trim());
         if let Some(key) = self.text("ssl.keystore.key") {
-            self.hide("ssl.key.pem", key);
+            self.hide("ssl.key.pem", &keystore::broken_into_lines(key));
             if let Some(chain) = self.text("ssl.keystore.certificate.chain") {
-                self.set("ssl.certificate.pem", chain);
+                self.set("ssl.certificate.pem", keystore::broken_into_lines(chain));
             }
             if let Some(password) = key_password {
                 self.hide("ssl.key.password", password);
@@ -599,12 +444,11 @@ impl<'a> Translator<'a> {
             return;
         }
         let Some(path) = self.text("ssl.keystore.location") else { return };
-        let kind = self.text("ssl.keystore.type").unwrap_or("JKS").to_ascii_uppercase();
-        match kind.as_str() {
-            "PEM" => return self.pem_identity(path, key_password),
-            "PKCS12" => return self.pkcs12_identity(path, password),
-            _ => {}
+        let kind = self.text("ssl.keystore.type").unwrap_or("JKS");
+        if kind.eq_ignore_ascii_case("PEM") {
+            return self.pem_identity(path, key_password);
         }
+        // Java's loaders of JKS and PKCS12 read both, whatever the type says.
         let read = self.request.environment.read(path.as_ref());
         match read.and_then(|bytes| keystore::identity(&bytes, password, key_password)) {
             Ok(keystore::Identity::IsPem) => self.pem_identity(path, key_password),
@@ -703,14 +547,6 @@ impl<'a> Translator<'a> {
             self.set("ssl.ca.location", "probe");
         }
     }
-}
-
-fn fate(name: &str) -> Option<&'static Fate> {
-    let covers = |known: &str| match known.ends_with('.') || known == "client.telemetry" {
-        true => name.starts_with(known),
-        false => name == known,
-    };
-    NAMES.iter().find(|(known, _)| covers(known)).map(|(_, fate)| fate)
 }
 
 fn not_negative(value: &str) -> &str {

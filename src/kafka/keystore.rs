@@ -102,6 +102,32 @@ fn pkcs12_certificates(bytes: &[u8], password: &str) -> Result<Vec<Vec<u8>>, Str
     of_key.chain(others).map(|one| one.to_der().map_err(|error| error.to_string())).collect()
 }
 
+/// PEM as OpenSSL wants it: Java also reads blocks whose lines are joined by blanks, as a
+/// `.properties` value often is.
+pub(super) fn broken_into_lines(pem: &str) -> String {
+    const DASHES: &str = "-----";
+    const LINE_LETTERS: usize = 64;
+    let mut text = String::new();
+    for (at, part) in pem.split(DASHES).enumerate() {
+        match at % 4 {
+            // Between two blocks, or before the first: nothing of use.
+            0 => {}
+            // `BEGIN …` and `END …`.
+            1 | 3 => text.push_str(&format!("{DASHES}{part}{DASHES}\n")),
+            // An encrypted key in the old form has headers, whose lines must stay.
+            _ if part.contains(':') => text.push_str(part.trim_start()),
+            _ => {
+                let letters: Vec<char> = part.chars().filter(|one| !one.is_whitespace()).collect();
+                for line in letters.chunks(LINE_LETTERS) {
+                    text.extend(line);
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
 fn pem_of(certificates: &[Vec<u8>]) -> Result<String, String> {
     let mut pem = String::new();
     for der in certificates {
@@ -134,10 +160,9 @@ impl Jks {
     fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, String> {
         let body = bytes.len().checked_sub(DIGEST_BYTES).ok_or("it is cut off")?;
         let (body, digest) = bytes.split_at(body);
-        if let Some(password) = password {
-            if sha1(&[&utf16(password), b"Mighty Aphrodite", body]) != digest {
-                return Err("the password does not open it, or it is damaged".to_owned());
-            }
+        let fits = |password| sha1(&[&utf16(password), b"Mighty Aphrodite", body]) == digest;
+        if !password.is_none_or(fits) {
+            return Err("the password does not open it, or it is damaged".to_owned());
         }
         Jks::entries(&mut Cursor(body)).ok_or_else(|| "it is cut off or damaged".to_owned())
     }

@@ -13,7 +13,7 @@ use starsink::secret::Secret;
 
 /// Compares a generated text with the committed file; `UPDATE=1` writes it instead.
 #[track_caller]
-pub fn check_generated(path: &str, text: &str) {
+pub(crate) fn check_generated(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(file.parent().expect("the file is in a directory"))
@@ -120,9 +120,9 @@ fn flags_become_overrides_and_name_themselves() {
         "-b",
         "k:1",
         "-t",
-        "a",
+        "a,b",
         "-t",
-        "b",
+        "c",
         "-G",
         "g",
         "-X",
@@ -172,7 +172,7 @@ fn flags_become_overrides_and_name_themselves() {
     );
     let overrides = request.overrides;
     assert_eq!(request.files, ["w.properties", "-"]);
-    assert_eq!(overrides.topics, ["a", "b"]);
+    assert_eq!(overrides.topics, ["a", "b", "c"]);
     assert_eq!(overrides.group.as_deref(), Some("g"));
     assert_eq!(overrides.partitions, [0, 2]);
     assert_eq!(overrides.kafka, [("fetch.min.bytes".to_owned(), "1".to_owned())]);

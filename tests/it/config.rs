@@ -9,16 +9,14 @@ use std::time::Duration;
 use starsink::config::job::{
     Body, Compression, FeAddress, Job, PropertyValue, Reset, Topics, ValueForm,
 };
-use starsink::config::keys::{KEYS, Key, Status, Type};
 use starsink::config::{Entry, Environment, Note, Origin, Overrides, Password, Weight, load};
 use starsink::error::Problem;
-use starsink::kafka::auth;
 use starsink::secret::Secret;
 
 type Loaded = Result<(Job, Vec<Note>), Vec<Problem>>;
 
 /// Loads named texts as files, in order.
-pub fn load_with(
+pub(crate) fn load_with(
     files: &[(&str, &str)],
     overrides: &Overrides,
     vars: &[(&str, &str)],
@@ -44,7 +42,7 @@ fn load_files(files: &[(&str, &str)]) -> Loaded {
 }
 
 /// A complete configuration, for tests about one key more.
-pub const COMPLETE: &str = "name=n\ntopics=t\nbootstrap.servers=k:9092\nstarrocks.http.url=fe:8030\n\
+pub(crate) const COMPLETE: &str = "name=n\ntopics=t\nbootstrap.servers=k:9092\nstarrocks.http.url=fe:8030\n\
     starrocks.database.name=d\nstarrocks.username=u\nstarrocks.password=p\n";
 
 /// The job of a complete configuration with these lines added.
@@ -171,7 +169,7 @@ fn a_properties_file_may_hold_the_rest_body_and_its_transforms_are_refused_once(
     let problems = load_files(&files).expect_err("transforms are not supported yet");
     assert_eq!(
         told(&problems),
-        "error: `transforms` asks for what starsink does not support yet: transforms\n  \
+        "error: starsink does not support transforms yet\n  \
          at: sr-sink.properties:14 `transforms`\n"
     );
 }
@@ -265,7 +263,7 @@ fn all_errors_of_a_configuration_come_at_once_with_file_and_line() {
          at: f:10 `bufferflush.intervalms`\n\
          error: `bufferflush.maxbytes` must be a whole number from 67108864 to 10737418240, not `xxx`\n  \
          at: f:9 `bufferflush.maxbytes`\n\
-         error: `errors.tolerance` asks for what starsink does not support yet: skipping bad records\n  \
+         error: starsink does not support skipping bad records yet\n  \
          at: f:14 `errors.tolerance`\n\
          error: `sink.properties.format` must be `json` or `csv`, not `xml`\n  \
          at: f:11 `sink.properties.format`\n\
@@ -386,10 +384,19 @@ fn fe_addresses_may_be_several_and_https() {
         "starrocks.http.url=ftp://a,u:p@fe:1,fe:x",
         "error: `ftp://a` is not the address of an FE\n  cause: the scheme must be `http` or `https`\n  \
          at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n\
-         error: `u:p@fe:1` is not the address of an FE\n  cause: user and password have keys of their own\n  \
+         error: `fe:1` is not the address of an FE\n  cause: user and password have keys of their own\n  \
          at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n\
          error: `fe:x` is not the address of an FE\n  cause: the port must be a number from 1 to 65535\n  \
          at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n",
+    );
+}
+
+#[test]
+fn a_broker_that_is_a_placeholder_is_refused() {
+    check_refused(
+        "bootstrap.servers=<kafka_broker_ip>:9092\n",
+        "error: `<kafka_broker_ip>:9092` is not the address of a broker\n  at: f:8 `bootstrap.servers`\n\
+         hint: write `HOST:PORT`, several separated by commas\n",
     );
 }
 
@@ -465,7 +472,7 @@ fn json_values_cannot_become_csv() {
 fn foreign_converters_are_refused_by_name() {
     check_refused(
         "value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url=http://r:8081\n",
-        "error: `value.converter.schema.registry.url` asks for what starsink does not support yet: converters with a schema registry\n  \
+        "error: starsink does not support converters with a schema registry yet\n  \
          at: f:9 `value.converter.schema.registry.url`\n\
          error: `value.converter` is `io.confluent.connect.avro.AvroConverter`, which starsink does not support yet\n  \
          at: f:8 `value.converter`\n",
@@ -546,6 +553,10 @@ fn confluent_cloud_needs_no_key_for_authorities() {
     assert_eq!(property(&job, "sasl.password"), Some(&hidden));
     assert_eq!(property(&job, "ssl.ca.location").cloned(), plain("probe"));
     assert!(!format!("{job:?}").contains("SECRET"));
+    let dump = job.source.dump();
+    assert!(dump.contains(&"sasl.password=(hidden)".to_owned()));
+    assert!(dump.contains(&"bootstrap.servers=k:9092".to_owned()));
+    assert!(dump.contains(&"group.id=connect-n".to_owned()));
 }
 
 #[test]
@@ -627,58 +638,74 @@ fn a_file_that_cannot_be_read_is_named() {
     );
 }
 
-/// `docs/CONFIG.md`, from the table.
-fn config_md() -> String {
-    let mut text = include_str!("../fixtures/CONFIG.head.md").to_owned();
-    for key in KEYS {
-        let default = match (key.default, key.kind) {
-            (Some(""), _) | (None, _) => "–".to_owned(),
-            (Some(default), _) => format!("`{default}`"),
-        };
-        text.push_str(&format!(
-            "| `{}` | {} | {default} | {} | {} |\n",
-            key.name,
-            kind(key),
-            status(key),
-            key.doc
+#[test]
+fn a_distributed_worker_file_for_confluent_cloud_brings_no_warning() {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"K\" password=\"S\";";
+    let mut worker = "bootstrap.servers=pkc-1.eu.confluent.cloud:9092\ngroup.id=connect-cluster\n\
+        key.converter=org.apache.kafka.connect.json.JsonConverter\nkey.converter.schemas.enable=true\n\
+        value.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=false\n\
+        offset.storage.topic=o\noffset.storage.replication.factor=3\nconfig.storage.topic=c\n\
+        config.storage.replication.factor=3\nstatus.storage.topic=s\nstatus.storage.replication.factor=3\n\
+        offset.flush.interval.ms=10000\nlisteners=HTTP://:8083\nrest.advertised.host.name=h\n\
+        rest.advertised.port=8083\nplugin.path=/usr/share/java\nrequest.timeout.ms=20000\n\
+        retry.backoff.ms=500\nclient.dns.lookup=use_all_dns_ips\n"
+        .to_owned();
+    for prefix in ["", "consumer.", "producer."] {
+        worker.push_str(&format!(
+            "{prefix}security.protocol=SASL_SSL\n{prefix}sasl.mechanism=PLAIN\n\
+             {prefix}sasl.jaas.config={login}\n{prefix}ssl.endpoint.identification.algorithm=https\n"
         ));
     }
-    text.push_str(include_str!("../fixtures/CONFIG.kafka.md"));
-    for (name, fate) in auth::known_properties() {
-        text.push_str(&format!("| `{name}` | {fate} |\n"));
-    }
-    text.push_str(include_str!("../fixtures/CONFIG.tail.md"));
-    text
-}
-
-fn kind(key: &Key) -> String {
-    match key.kind {
-        Type::Text => "text".to_owned(),
-        Type::Password => "secret".to_owned(),
-        Type::List => "list".to_owned(),
-        Type::Boolean => "`true`, `false`".to_owned(),
-        Type::Class => "class".to_owned(),
-        Type::Integer { least, most: i64::MAX | 2_147_483_647 | 32_767 } => {
-            format!("number from {least}")
-        }
-        Type::Integer { least, most } => format!("{least} to {most}"),
-        Type::OneOf(values) => {
-            values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
-        }
-    }
-}
-
-fn status(key: &Key) -> String {
-    match key.status {
-        Status::Honoured => "honoured".to_owned(),
-        Status::Translated => "translated".to_owned(),
-        Status::Ignored(why) => format!("ignored: {why}"),
-        Status::Refused(instead) => format!("refused: {instead}"),
-        Status::NotYet(_) => "refused: not supported yet".to_owned(),
-    }
+    let (job, notes) = load_files(&[("w", &worker), ("s", PAGE_SINK)]).expect("complete");
+    assert_eq!(noted(&notes, Weight::Warning), "");
+    assert_eq!(job.source.bootstrap, "pkc-1.eu.confluent.cloud:9092");
+    assert_eq!(job.source.group, "connect-starrocks-kafka-connector");
+    let secret = PropertyValue::Hidden(Secret::new("S"));
+    assert_eq!(property(&job, "sasl.password"), Some(&secret));
 }
 
 #[test]
-fn config_md_is_current() {
-    crate::cli::check_generated("docs/CONFIG.md", &config_md());
+fn no_text_makes_a_parser_panic() {
+    // A small generator of its own: any seed will do, and a failure repeats.
+    let mut state: u32 = 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as usize
+    };
+    let pieces = [
+        "a",
+        "=",
+        ":",
+        "\\",
+        "\n",
+        "\r",
+        " ",
+        "\\u",
+        "12",
+        "{",
+        "}",
+        "\"",
+        "name",
+        ",",
+        "${",
+        "env",
+        "x:y",
+        "é",
+        "😀",
+        "#",
+        "starrocks.http.url=",
+        "topics=",
+        "sink.properties.",
+        "\\x0",
+        "[",
+        "]",
+    ];
+    for _ in 0..300 {
+        let text: String = (0..next() % 24).map(|_| pieces[next() % pieces.len()]).collect();
+        let _ = load_files(&[("f", &text)]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}starrocks.topic2table.map={text}"))]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}topics.regex={text}"))]);
+        let _ = load_files(&[("f", &format!("{COMPLETE}starrocks.http.url={text}"))]);
+        let _ = starsink::kafka::jaas::parse(&text);
+    }
 }

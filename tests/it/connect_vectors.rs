@@ -121,7 +121,7 @@ fn client_properties_translate_as_designed() {
             .map(|(key, value)| (key.clone(), Entry { key, value, origin: Origin::Default }))
             .collect();
         let vars = BTreeMap::new();
-        let read = |_: &Path| Err(io::ErrorKind::NotFound.into());
+        let read = |_: &Path| Ok(include_bytes!("../fixtures/stores/trust.p12").to_vec());
         let environment = Environment { vars: &vars, read_file: &read, is_exposed: &|_| false };
         let request = auth::Request {
             java: &java,

@@ -91,6 +91,16 @@ fn the_key_of_a_java_store_fits_its_certificate() {
     assert_eq!(text(&translated, "ssl.ca.location"), "probe");
 }
 
+#[test]
+fn pem_on_one_line_is_broken_into_lines_again() {
+    let pem = include_str!("../fixtures/stores/ca.pem");
+    let joined = pem.lines().collect::<Vec<_>>().join(" ");
+    let (translated, problems) =
+        translate(&[("ssl.truststore.type", "PEM"), ("ssl.truststore.certificates", &joined)]);
+    assert!(problems.is_empty());
+    assert_eq!(text(&translated, "ssl.ca.pem").trim_end(), pem.trim_end());
+}
+
 #[track_caller]
 fn check_refused(java: &[(&str, &str)], what: &str, cause: &str) {
     let (_, problems) = translate(java);

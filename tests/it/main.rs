@@ -4,7 +4,11 @@
 mod cli;
 /// Configuration files to a job, and everything that can be wrong with them.
 mod config;
+/// The reference of keys, generated from their table.
+mod config_md;
 /// The recorded results of Kafka's own Java classes.
 mod connect_vectors;
 /// Java's stores of keys and certificates, made by Java's own tool.
 mod keystores;
+/// librdkafka's own judgement on translated properties.
+mod librdkafka;

@@ -77,7 +77,11 @@ fn a_broker_that_is_not_there_is_named() {
 fn tls_to_a_listener_without_tls_is_named() {
     let stage = Stage::new();
     let address = stage.scene.bootstrap.clone();
-    stage.check_refused(&[("consumer.security.protocol", "SSL")], &[2, 5], &[&address, "ssl"]);
+    stage.check_refused(
+        &[("consumer.override.security.protocol", "SSL")],
+        &[2, 5],
+        &[&address, "ssl"],
+    );
 }
 
 #[test]

@@ -39,11 +39,11 @@ fn load(mechanism: &str, password: &str, authority: &std::path::Path) -> (Output
     let output = scene
         .job(&[(&topic, &table)])
         .set("bootstrap.servers", &secure)
-        .set("consumer.security.protocol", "SASL_SSL")
-        .set("consumer.sasl.mechanism", mechanism)
-        .set("consumer.sasl.jaas.config", &jaas)
-        .set("consumer.ssl.truststore.type", "PEM")
-        .set("consumer.ssl.truststore.location", &authority.display().to_string())
+        .set("consumer.override.security.protocol", "SASL_SSL")
+        .set("consumer.override.sasl.mechanism", mechanism)
+        .set("consumer.override.sasl.jaas.config", &jaas)
+        .set("consumer.override.ssl.truststore.type", "PEM")
+        .set("consumer.override.ssl.truststore.location", &authority.display().to_string())
         .load(&[]);
     (output, scene.starrocks.count(&table).expect("counted"))
 }

@@ -115,7 +115,7 @@ impl Drop for Guarded {
 fn spawn_watchdog(child: &Child, remove: Option<&Path>) -> Result<Child> {
     const SCRIPT: &str = r#"while read -r _; do :; done
 kill -KILL "-$1" 2>/dev/null
-[ -z "$2" ] || rm -rf -- "$2""#;
+[ -z "$2" ] || rm -rf -- "$2" || { sleep 1; rm -rf -- "$2"; }"#;
     Command::new("sh")
         .args(["-c", SCRIPT, "watchdog", &child.id().to_string()])
         .arg(remove.unwrap_or(Path::new("")))

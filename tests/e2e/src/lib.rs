@@ -11,6 +11,8 @@ pub mod kafka;
 pub mod place;
 /// Filling topics: fast, at a rate, in transactions.
 pub mod produce;
+/// A TCP relay that can die.
+pub mod proxy;
 /// The benchmark's row.
 pub mod row;
 /// The StarRocks under test: the stand-in, or a real one.

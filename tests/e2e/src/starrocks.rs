@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::child::Guarded;
 use crate::place;
+use crate::row::Row;
 
 /// FE's HTTP address of a real StarRocks, `host:8030`; with it the suite leaves the stand-in out.
 pub const FE: &str = "STARSINK_E2E_FE";
@@ -43,6 +44,25 @@ pub struct StarRocks {
     /// The user's password.
     pub password: String,
     standin: Option<Guarded>,
+}
+
+/// Rows of a table of [`crate::row`]s, told by their ids: equal counts and sums of what was produced
+/// and what is there leave no room for a lost row or a doubled one that a test would meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ids {
+    /// Number of rows.
+    pub rows: u64,
+    /// Sum of the `id` column, modulo 2^64.
+    pub sum: u64,
+}
+
+impl FromIterator<Row> for Ids {
+    fn from_iter<I: IntoIterator<Item = Row>>(rows: I) -> Ids {
+        rows.into_iter().fold(Ids::default(), |ids, row| Ids {
+            rows: ids.rows + 1,
+            sum: ids.sum.wrapping_add(row.id()),
+        })
+    }
 }
 
 /// What the stand-in has counted in a table since it was emptied.
@@ -114,8 +134,11 @@ impl StarRocks {
 
     /// Makes `table` anew in the database. `definition` is what follows the name in CREATE TABLE.
     pub fn create_table(&self, table: &str, definition: &str) -> Result<()> {
+        // A small real cluster may have one backend only.
+        let copies =
+            if self.is_standin() { "" } else { " PROPERTIES (\"replication_num\" = \"1\")" };
         self.execute(&format!(
-            "DROP TABLE IF EXISTS {db}.{table}; CREATE TABLE {db}.{table} {definition};",
+            "DROP TABLE IF EXISTS {db}.{table}; CREATE TABLE {db}.{table} {definition}{copies};",
             db = self.db
         ))
     }
@@ -137,6 +160,33 @@ impl StarRocks {
         let counted: Value = serde_json::from_str(&counted).context("read a count")?;
         let number = |name: &str| counted[name].as_u64().with_context(|| format!("count `{name}`"));
         Ok(Tally { rows: number("loaded_rows")?, bytes: number("loaded_bytes")? })
+    }
+
+    /// Ids of the rows of `table`; on the stand-in, call [`StarRocks::tally_ids`] before any load.
+    pub fn ids(&self, table: &str) -> Result<Ids> {
+        if self.is_standin() {
+            let counted = self.get(&format!("count?db={}&table={table}", self.db))?;
+            let counted: Value = serde_json::from_str(&counted).context("read a count")?;
+            let number = |name: &str| integer(&counted[name]).with_context(|| name.to_owned());
+            return Ok(Ids { rows: number("loaded_rows")?, sum: number("id_sum")? });
+        }
+        let sql = format!(
+            "SELECT count(*), coalesce(sum(cast(id AS LARGEINT)), 0) FROM {}.{table}",
+            self.db
+        );
+        let line = self.mysql(&sql)?;
+        let (rows, sum) = line.trim().split_once('\t').context("a count and a sum")?;
+        let sum: i128 = sum.parse().context("read a sum")?;
+        Ok(Ids { rows: rows.parse().context("read a count")?, sum: sum as u64 })
+    }
+
+    /// Has the stand-in keep no rows of `table` but count them and add up their ids, so that many
+    /// millions need no memory. A real StarRocks needs no such favour.
+    pub fn tally_ids(&self, table: &str) -> Result<()> {
+        if self.is_standin() {
+            self.post(&format!("keep?mode=tally&column=id&db={}&table={table}", self.db), "")?;
+        }
+        Ok(())
     }
 
     /// Has the stand-in forget `table`'s rows and from now on only count them.
@@ -172,6 +222,13 @@ impl StarRocks {
         self.post(&format!("release?name={name}"), "").map(drop)
     }
 
+    /// How many requests `hold` faults keep waiting.
+    pub fn holds(&self) -> Result<usize> {
+        let held: Vec<String> =
+            serde_json::from_str(&self.get("held")?).context("read what is held")?;
+        Ok(held.len())
+    }
+
     /// Runs statements as an administrator.
     fn execute(&self, statements: &str) -> Result<()> {
         if self.is_standin() {
@@ -204,6 +261,13 @@ impl StarRocks {
         ensure!(output.status.success(), "mysql: {}", said.trim());
         String::from_utf8(output.stdout).context("mysql's answer is not UTF-8")
     }
+}
+
+/// A 64-bit number, signed or not, or one that was written as text.
+fn integer(value: &Value) -> Option<u64> {
+    let signed = || value.as_i64().map(|n| n as u64);
+    let text = || value.as_str()?.parse::<i128>().ok().map(|n| n as u64);
+    value.as_u64().or_else(signed).or_else(text)
 }
 
 fn agent() -> ureq::Agent {

@@ -149,11 +149,16 @@ impl Output {
     /// Panics with all that was written unless the exit code is `code`.
     #[track_caller]
     pub fn expect(self, code: i32) -> Output {
-        assert_eq!(
-            self.code(),
-            code,
-            "`{}`\n--- stdout\n{}--- stderr\n{}",
-            self.command,
+        self.expect_any(&[code])
+    }
+
+    /// Panics with all that was written unless the exit code is one of `codes`.
+    #[track_caller]
+    pub fn expect_any(self, codes: &[i32]) -> Output {
+        let (code, command) = (self.code(), &self.command);
+        assert!(
+            codes.contains(&code),
+            "`{command}` exits {code}, not {codes:?}\n--- stdout\n{}--- stderr\n{}",
             self.stdout,
             self.stderr
         );

@@ -78,7 +78,9 @@ impl Spread {
         let mut all: Vec<f64> = runs.usages.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
         let at = |i: usize| all.get(i).copied().unwrap_or(f64::NAN);
-        Spread { least: at(0), median: at(all.len() / 2), most: at(all.len().saturating_sub(1)) }
+        let last = all.len().saturating_sub(1);
+        let median = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
+        Spread { least: at(0), median, most: at(last) }
     }
 
     fn show(self, digits: usize) -> String {

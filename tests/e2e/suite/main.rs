@@ -1,0 +1,22 @@
+//! The end-to-end suite: the `starsink` binary between a real Kafka broker and a StarRocks.
+//!
+//! `cargo test -p e2e --test e2e`. Which parts are real, and the variables that exchange them, are
+//! in `tests/e2e/README.md`. What is left out says so on stderr.
+
+/// The broker, the StarRocks and the configuration of a test.
+mod scene;
+
+/// Bounded loads: interrupted, by time, through transactions.
+mod bounded;
+/// The brokers and loaders themselves keep their promises.
+mod brokers;
+/// Every line of the fault table.
+mod faults;
+/// The documentation page's own files.
+mod page;
+/// Topics to tables, formats, partial update.
+mod routes;
+/// SASL_SSL.
+mod security;
+/// `tail` with a target that stalls.
+mod stalled;

@@ -27,6 +27,7 @@ struct Report {
     rows: Rows,
     received: u64,
     error_url: Option<String>,
+    rejected: bool,
 }
 
 impl Report {
@@ -40,6 +41,7 @@ impl Report {
             rows: Rows::default(),
             received: 0,
             error_url: None,
+            rejected: false,
         }
     }
 }
@@ -187,6 +189,7 @@ impl Load<'_> {
         let mut report = Report::failed(&label, "OK");
         report.txn_id = txn_id;
         let mut body = conn.body(self.request);
+        body.set_limit(self.cluster.lock().limits.streaming_load_max_bytes);
         if let Some(gate) = body_gate(self.cluster, self.hits) {
             body.set_gate(gate);
         }
@@ -207,6 +210,7 @@ impl Load<'_> {
             }
             Ok(hash) => {
                 body::finish(&plan, &keep, &mut report.rows);
+                report.rejected = plan.spec.logs_rejected && report.rows.filtered > 0;
                 self.commit(&mut report, &plan);
                 hash
             }
@@ -251,6 +255,10 @@ impl Load<'_> {
         }
     }
 
+    fn host(&self) -> String {
+        self.cluster.lock().backends[self.be].addr.ip().to_string()
+    }
+
     fn answer(&self, report: &Report, close: bool) -> Handled {
         let mut fields = Fields::default();
         fields.add("TxnId", report.txn_id).add("Label", report.label.as_str());
@@ -279,6 +287,10 @@ impl Load<'_> {
             .add("CommitAndPublishTimeMs", 0);
         if let Some(url) = &report.error_url {
             fields.add("ErrorURL", url.as_str());
+        }
+        if report.rejected {
+            let path = format!("{}:/rejected_record/{}", self.host(), report.label);
+            fields.add("RejectedRecordPath", path);
         }
         let mut reply = fields.reply();
         reply.close = close;

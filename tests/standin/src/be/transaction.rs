@@ -242,6 +242,7 @@ impl Ask<'_> {
             return self.broken(work.txn_id);
         }
         let mut body = conn.body(self.request);
+        body.set_limit(self.cluster.lock().limits.streaming_load_max_bytes);
         if let Some(gate) = body_gate(self.cluster, self.hits) {
             body.set_gate(gate);
         }

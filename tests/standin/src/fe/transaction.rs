@@ -48,6 +48,9 @@ impl Ask<'_> {
                 return Err(txn_failure("java.lang.NumberFormatException", &text));
             }
         }
+        if ["channel_id", "channel_num"].iter().any(|n| !self.header(n).is_empty()) {
+            return Err(self.failed("stand-in: channel transactions are not imitated"));
+        }
         let (db, label) = (self.header("db"), self.header("label"));
         if db.is_empty() {
             return Err(self.failed("No database selected."));

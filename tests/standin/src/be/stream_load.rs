@@ -247,7 +247,7 @@ impl Load<'_> {
         let committed = state.commit(report.txn_id, self.hits.publish_ms(), now_ms);
         if committed == Committed::PublishTimeout {
             report.status = "Publish Timeout";
-            report.message = "Publish timeout. The data will be visible after a while, ".to_owned();
+            report.message = self.cluster.version.publish_timeout_text().to_owned();
         }
         if let Some(text) = self.hits.failure_after_commit() {
             report.status = "Fail";

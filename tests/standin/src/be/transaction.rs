@@ -484,10 +484,9 @@ impl Ask<'_> {
         }
         match committed {
             Committed::Visible => Ok((OK, String::new())),
-            Committed::PublishTimeout => Ok((
-                "PUBLISH_TIMEOUT",
-                "Publish timeout. The data will be visible after a while, ".to_owned(),
-            )),
+            Committed::PublishTimeout => {
+                Ok(("PUBLISH_TIMEOUT", self.cluster.version.publish_timeout_text().to_owned()))
+            }
         }
     }
 

@@ -151,7 +151,7 @@ impl Ask<'_> {
                 let txn = state.txn_of(db, label);
                 return txn.ok_or_else(|| self.no_transaction(db, label));
             }
-            None if mapped.is_some() => {
+            None if mapped.is_some() || !self.version().names_db_of_lost_label() => {
                 return Err(self.failed(&format!("No transaction found by label {label}")));
             }
             None => return Err(self.no_transaction(db, label)),

@@ -155,6 +155,40 @@ fn show_tables(
     Ok(listing(names, rows))
 }
 
+/// ADMIN SHOW FRONTEND CONFIG [LIKE '…']: the limits the stand-in has.
+pub(super) fn frontend_config(
+    cluster: &Cluster,
+    session: &Session,
+    scanner: &mut Scanner,
+) -> Result<Table> {
+    let like = if scanner.take("LIKE") { Some(scanner.text()?) } else { None };
+    scanner.end()?;
+    let state = cluster.lock();
+    if !user(&state, session).is_some_and(|u| u.operate) {
+        let text = "Access denied; you need (at least one of) the OPERATE privilege(s) on SYSTEM \
+                    for this operation.";
+        return Err(SqlError::new(5203, text));
+    }
+    let limits = &state.limits;
+    let rows = [
+        ("label_keep_max_num", limits.label_keep_max_num as u64),
+        ("label_keep_max_second", limits.label_keep_max_second),
+        ("label_clean_interval_second", limits.label_clean_interval_second.unwrap_or(14_400)),
+        ("max_running_txn_num_per_db", limits.max_running_txn_num_per_db as u64),
+        ("stream_load_default_timeout_second", limits.stream_load_default_timeout_second),
+        (
+            "prepared_transaction_default_timeout_second",
+            limits.prepared_transaction_default_timeout_second,
+        ),
+    ];
+    let rows = rows
+        .iter()
+        .filter(|(name, _)| like.as_deref().is_none_or(|p| is_like(name, p)))
+        .map(|(name, value)| texts([name, "[]", &value.to_string(), "int", "true", ""]))
+        .collect();
+    Ok(listing(&["Key", "AliasNames", "Value", "Type", "IsMutable", "Comment"], rows))
+}
+
 fn show_nodes(state: &State, session: &Session) -> Result<Table> {
     if !user(state, session).is_some_and(|u| u.operate) {
         let text = "Access denied; you need (at least one of) the OPERATE OR NODE privilege(s) on \

@@ -113,6 +113,13 @@ fn users_have_what_they_are_granted() {
         ask(standin.fe(), "POST", "/api/v1/catalogs/c/sql", &[auth], &body)
     };
     assert!(backends(v).field("msg").contains("OPERATE OR NODE privilege(s) on SYSTEM"));
+    let config = |auth: &str| {
+        let body =
+            json!({"query": "ADMIN SHOW FRONTEND CONFIG LIKE 'label_keep_max_num'"}).to_string();
+        ask(standin.fe(), "POST", "/api/v1/catalogs/c/sql", &[auth], &body)
+    };
+    assert!(config(v).field("msg").contains("the OPERATE privilege(s) on SYSTEM"));
+    assert_eq!(config(ROOT).json()["data"][0]["Value"], json!("1000"));
     assert_eq!(backends("Authorization: Basic dzpw").json()["data"][0]["Alive"], json!("true"));
 }
 

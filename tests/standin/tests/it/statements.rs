@@ -134,6 +134,8 @@ fn rows_are_selected_sorted_and_summed() {
     load(&standin, "t", &["format: json"], body);
     let check =
         |text: &str, expect: Value| assert_eq!(json!(query(&standin, text)), expect, "{text}");
+    let ids: Vec<Value> = standin.sorted_rows("d", "t").iter().map(|r| r["id"].clone()).collect();
+    assert_eq!(ids, [1, 2, 3]);
     check("SELECT * FROM d.t ORDER BY id LIMIT 2", json!([[1, "a", "2.00"], [2, null, "0.25"]]));
     check("SELECT t.v AS x FROM d.t WHERE id IN (1, 3) ORDER BY id DESC", json!([["c"], ["a"]]));
     check("SELECT id FROM d.t WHERE v IS NULL AND id >= 2", json!([[2]]));

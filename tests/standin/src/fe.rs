@@ -2,6 +2,7 @@
 //! cancel (STREAM_LOAD 2, 4, 5). Discovery and SQL have their own files.
 
 mod discovery;
+mod multi;
 mod reply;
 mod transaction;
 

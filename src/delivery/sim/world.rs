@@ -122,12 +122,27 @@ enum Event {
     Input(Input),
     /// The result of a synchronous group request.
     Sync(Input),
-    Request { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
+    Request {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
     Execute,
-    Assigned { member: Member, generation: u64, partitions: Vec<u32> },
-    AskRevoke { member: Member },
-    DrainExpired { member: Member },
-    Lost { member: Member },
+    Assigned {
+        member: Member,
+        generation: u64,
+        partitions: Vec<u32>,
+    },
+    AskRevoke {
+        member: Member,
+    },
+    DrainExpired {
+        member: Member,
+    },
+    Lost {
+        member: Member,
+    },
     Join,
     Resume,
 }
@@ -135,12 +150,32 @@ enum Event {
 #[derive(Debug)]
 enum Happening {
     /// For one life of one process.
-    Process { process: usize, life: u32, event: Event },
-    Expire { member: Member },
-    RejoinDeadline { generation: u64 },
-    LateWrite { member: Member, generation: u64, writes: Vec<CursorWrite>, run: u64 },
-    LateRequest { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
-    Restart { process: usize },
+    Process {
+        process: usize,
+        life: u32,
+        event: Event,
+    },
+    Expire {
+        member: Member,
+    },
+    RejoinDeadline {
+        generation: u64,
+    },
+    LateWrite {
+        member: Member,
+        generation: u64,
+        writes: Vec<CursorWrite>,
+        run: u64,
+    },
+    LateRequest {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
+    Restart {
+        process: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -361,9 +396,10 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let is_final = |p: u32| {
-            self.group.committed.get(&p).is_some_and(|(offset, metadata)| {
-                *offset == RECORDS && !metadata.contains(";e=")
-            })
+            self.group
+                .committed
+                .get(&p)
+                .is_some_and(|(offset, metadata)| *offset == RECORDS && !metadata.contains(";e="))
         };
         (0..PARTITIONS).all(is_final)
             && self.processes.iter().all(|p| p.machine.as_ref().is_none_or(Machine::is_idle))
@@ -379,10 +415,29 @@ impl World {
             let open = self.frontend.txns.values().filter(|txn| !txn.state.is_terminal()).count();
             self.require(open == 0, || format!("I12: {open} labels left open at rest"));
         }
+        self.recover_again();
         match self.broken.take() {
             Some(broken) => End::Broken(broken),
             None => End::Rest(self.step),
         }
+    }
+
+    /// I11: one more recovery, over everything, changes no position.
+    fn recover_again(&mut self) {
+        let mut machine = Machine::new(self.settings());
+        let partitions = (0..PARTITIONS).map(partition).collect();
+        machine.handle(self.now, Input::Assigned { run: RunId(1), partitions });
+        let one = |(&number, (offset, text)): (&u32, &(u64, String))| Fetched {
+            partition: partition(number),
+            committed: Some((Offset(*offset), text.clone())),
+        };
+        let list = self.group.committed.iter().map(one).collect();
+        let claims = machine.handle(self.now, Input::Fetched(Some(list)));
+        let is_same = claims.iter().any(|action| match action {
+            Action::WriteOffsets(writes) => writes.iter().all(|write| write.offset.0 == RECORDS),
+            _ => false,
+        });
+        self.require(is_same, || format!("I11: recovered to {claims:?}"));
     }
 
     fn require_delivered(&mut self, p: u32, offset: u64) {
@@ -675,7 +730,8 @@ impl World {
         }
         if matches!(
             input,
-            Input::Answered { op: Op::Load, .. } | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
+            Input::Answered { op: Op::Load, .. }
+                | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
         ) {
             return;
         }
@@ -747,7 +803,6 @@ impl World {
                 self.send(process, label, Op::AskStateEverywhere, vec![], 0);
             }
             Action::AskHistory { label } => self.send(process, label, Op::AskHistory, vec![], 0),
-            Action::Load { label } => self.send(process, label, Op::Load, vec![], 0),
             Action::FlushDeadLetters => {
                 self.to(process, 1, Event::Input(Input::DeadLettersFlushed(true)));
             }

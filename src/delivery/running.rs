@@ -283,7 +283,9 @@ impl Running {
             match self.places.get(&range.partition) {
                 Some(place) if range.first >= place.position && range.next > range.first => {}
                 _ => {
-                    return Turn::Fail(Failure::defect(format!("sealed {range}, never handed out")));
+                    return Turn::Fail(Failure::defect(format!(
+                        "sealed {range}, never handed out"
+                    )));
                 }
             }
         }
@@ -429,6 +431,10 @@ impl Running {
             return self.fail_batch("its prepared deadline has passed".into(), litter, cx);
         }
         if cx.settings.mode == Mode::AtLeastOnce {
+            // No intent takes the cursors of the batch before along.
+            if self.finalise.is_some() {
+                return self.write_finalise(cx);
+            }
             self.commit_filling(cx);
             return Turn::Stay;
         }

@@ -106,7 +106,7 @@ fn sampled_faults_in_any_order_are_survived() {
     let first = number("STARSINK_SIM_SEED").unwrap_or(1);
     let mut tally = Tally::default();
     match number("STARSINK_SIM_SECONDS") {
-        None => (first..first + 4_000).for_each(|seed| tally.run(&sampled(seed))),
+        None => (first..first + 2_500).for_each(|seed| tally.run(&sampled(seed))),
         Some(seconds) => {
             let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
             let seeds = (first..).take_while(|_| std::time::Instant::now() < end);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, Commit, Part, Stage};
-use super::cursor::{Cursor, Intent, Kind};
+use super::cursor::{Cursor, Intent};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Claim, Place, RETRY_MS, read_all};
@@ -294,7 +294,7 @@ impl Running {
         let trusted_s = timeout_s - timeout_s / 10;
         batch.deadline_s =
             if cx.settings.prepared_timeout_is_ours { cx.now / 1000 + trusted_s } else { 0 };
-        if batch.labels.is_empty() || cx.settings.mode == Mode::Labelled {
+        if batch.labels.is_empty() {
             batch.stage = Stage::FlushingDeadLetters;
             cx.act(Action::FlushDeadLetters);
             return Turn::Stay;
@@ -431,6 +431,10 @@ impl Running {
             return self.fail_batch("its prepared deadline has passed".into(), litter, cx);
         }
         if cx.settings.mode == Mode::AtLeastOnce {
+            // No intent takes the cursors of the batch before along.
+            if self.finalise.is_some() {
+                return self.write_finalise(cx);
+            }
             self.commit_filling(cx);
             return Turn::Stay;
         }
@@ -453,7 +457,6 @@ impl Running {
                 deadline_s: batch.deadline_s,
                 database: cx.settings.database.clone(),
                 prefix: cx.settings.prefix.clone(),
-                kind: if cx.settings.mode == Mode::Labelled { Kind::Plain } else { Kind::Prepared },
                 abort_attempted: false,
             });
             writes.push(CursorWrite {
@@ -689,8 +692,8 @@ impl Running {
         }
         let again = Commit::Again(cx.now + RETRY_MS);
         part.commit = match (part.commit, op, answer) {
-            (Commit::Asked, Op::Commit | Op::Load, Answer::Ok) => Commit::Done,
-            (Commit::Asked, Op::Commit | Op::Load, answer) => {
+            (Commit::Asked, Op::Commit, Answer::Ok) => Commit::Done,
+            (Commit::Asked, Op::Commit, answer) => {
                 cx.act(Action::AskState { label: label.clone() });
                 Commit::AskingState {
                     refused: matches!(answer, Answer::Refused(Refusal::Other(_))),
@@ -764,10 +767,7 @@ impl Part {
     fn ask_commit(&mut self, cx: &mut Context<'_>) {
         self.commit = Commit::Asked;
         let label = self.label.clone();
-        cx.act(match cx.settings.mode {
-            Mode::ExactlyOnce | Mode::AtLeastOnce => Action::Commit { label },
-            Mode::Labelled => Action::Load { label },
-        });
+        cx.act(Action::Commit { label });
     }
 }
 

@@ -8,3 +8,5 @@ pub mod jaas;
 mod keystore;
 pub mod names;
 pub mod queue;
+
+pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

@@ -11,8 +11,8 @@ use super::label::{Label, RunId, Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Claim, Place, RETRY_MS, read_all};
 use super::{
-    Action, Answer, Context, CursorWrite, Failure, Fetched, Input, Millis, Mode, Note, Op,
-    Opening, Reading, Receipt, Refusal, Settings, TxnState, WriteError, WriteOutcome,
+    Action, Answer, Context, CursorWrite, Failure, Fetched, Input, Millis, Mode, Note, Op, Opening,
+    Reading, Receipt, Refusal, Settings, TxnState, WriteError, WriteOutcome,
 };
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -282,7 +282,11 @@ impl Running {
         for range in &ends {
             match self.places.get(&range.partition) {
                 Some(place) if range.first >= place.position && range.next > range.first => {}
-                _ => return Turn::Fail(Failure::defect(format!("sealed {range}, never handed out"))),
+                _ => {
+                    return Turn::Fail(Failure::defect(format!(
+                        "sealed {range}, never handed out"
+                    )));
+                }
             }
         }
         batch.ends = ends;
@@ -387,7 +391,8 @@ impl Running {
         self.retire_committed(cx);
         let is_ready = self.filling.as_ref().is_some_and(|batch| batch.stage == Stage::Ready);
         #[cfg(test)]
-        if is_ready && self.committing.is_none() && cx.mutated(super::Mutation::CommitBeforeIntent) {
+        if is_ready && self.committing.is_none() && cx.mutated(super::Mutation::CommitBeforeIntent)
+        {
             for part in self.filling.iter().flat_map(|batch| batch.labels.values()) {
                 cx.act(Action::Commit { label: part.label.clone() });
             }
@@ -687,7 +692,9 @@ impl Running {
             (Commit::Asked, Op::Commit | Op::Load, Answer::Ok) => Commit::Done,
             (Commit::Asked, Op::Commit | Op::Load, answer) => {
                 cx.act(Action::AskState { label: label.clone() });
-                Commit::AskingState { refused: matches!(answer, Answer::Refused(Refusal::Other(_))) }
+                Commit::AskingState {
+                    refused: matches!(answer, Answer::Refused(Refusal::Other(_))),
+                }
             }
             (Commit::AskingState { refused }, Op::AskState, Answer::State(state)) => match state {
                 TxnState::Committed | TxnState::Visible => Commit::Done,
@@ -717,8 +724,7 @@ impl Running {
             match part.commit {
                 Commit::Again(at) if at <= cx.now => part.ask_commit(cx),
                 Commit::Again(at) => cx.wake_at(at),
-                Commit::NotYet | Commit::Asked | Commit::AskingState { .. } | Commit::Done => {
-                }
+                Commit::NotYet | Commit::Asked | Commit::AskingState { .. } | Commit::Done => {}
             }
         }
     }

@@ -116,12 +116,27 @@ enum Event {
     Input(Input),
     /// The result of a synchronous group request.
     Sync(Input),
-    Request { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
+    Request {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
     Execute,
-    Assigned { member: Member, generation: u64, partitions: Vec<u32> },
-    AskRevoke { member: Member },
-    DrainExpired { member: Member },
-    Lost { member: Member },
+    Assigned {
+        member: Member,
+        generation: u64,
+        partitions: Vec<u32>,
+    },
+    AskRevoke {
+        member: Member,
+    },
+    DrainExpired {
+        member: Member,
+    },
+    Lost {
+        member: Member,
+    },
     Join,
     Resume,
 }
@@ -129,12 +144,32 @@ enum Event {
 #[derive(Debug)]
 enum Happening {
     /// For one life of one process.
-    Process { process: usize, life: u32, event: Event },
-    Expire { member: Member },
-    RejoinDeadline { generation: u64 },
-    LateWrite { member: Member, generation: u64, writes: Vec<CursorWrite>, run: u64 },
-    LateRequest { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
-    Restart { process: usize },
+    Process {
+        process: usize,
+        life: u32,
+        event: Event,
+    },
+    Expire {
+        member: Member,
+    },
+    RejoinDeadline {
+        generation: u64,
+    },
+    LateWrite {
+        member: Member,
+        generation: u64,
+        writes: Vec<CursorWrite>,
+        run: u64,
+    },
+    LateRequest {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
+    Restart {
+        process: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -355,9 +390,10 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let is_final = |p: u32| {
-            self.group.committed.get(&p).is_some_and(|(offset, metadata)| {
-                *offset == RECORDS && !metadata.contains(";e=")
-            })
+            self.group
+                .committed
+                .get(&p)
+                .is_some_and(|(offset, metadata)| *offset == RECORDS && !metadata.contains(";e="))
         };
         (0..PARTITIONS).all(is_final)
             && self.processes.iter().all(|p| p.machine.as_ref().is_none_or(Machine::is_idle))
@@ -666,7 +702,8 @@ impl World {
         }
         if matches!(
             input,
-            Input::Answered { op: Op::Load, .. } | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
+            Input::Answered { op: Op::Load, .. }
+                | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
         ) {
             return;
         }

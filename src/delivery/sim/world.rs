@@ -690,10 +690,12 @@ impl World {
                     self.feed(process, Input::Revoked);
                 }
             }
-            Event::DrainExpired { member } if current == Some(member) => {
-                if !self.processes[process].assigned.is_empty() && self.group.is_rebalancing {
-                    self.feed(process, Input::DrainExpired);
-                }
+            Event::DrainExpired { member }
+                if current == Some(member)
+                    && self.group.is_rebalancing
+                    && !self.processes[process].assigned.is_empty() =>
+            {
+                self.feed(process, Input::DrainExpired);
             }
             Event::Lost { member } if current == Some(member) => {
                 self.processes[process].assigned.clear();

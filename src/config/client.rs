@@ -18,7 +18,8 @@ pub(super) fn translate(
         java: &entries,
         kafka_password: overrides.kafka_password.as_ref(),
         librdkafka: &overrides.kafka,
-        client_id: format!("connector-consumer-{name}-0"),
+        // Not as Connect names its consumers: that is how they are told apart in a group.
+        client_id: format!("starsink-{name}"),
         environment,
     };
     auth::translate(&request, &mut settings.problems, &mut settings.notes)

@@ -710,3 +710,10 @@ fn no_text_makes_a_parser_panic() {
         let _ = starsink::kafka::jaas::parse(&text);
     }
 }
+
+#[test]
+fn a_member_of_ours_does_not_look_like_a_connect_worker() {
+    // A start is refused where a member's client id begins with `connector-consumer-`.
+    let dump = job_with("").source.dump();
+    assert!(dump.contains(&"client.id=starsink-n".to_owned()), "{dump:?}");
+}

@@ -7,4 +7,5 @@ pub mod extent;
 pub mod jaas;
 mod keystore;
 pub mod names;
+pub mod oauth;
 pub mod queue;

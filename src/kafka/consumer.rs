@@ -2,10 +2,11 @@
 //! by whoever polls, never inside a callback.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::config::job::{PropertyValue, Source, Topics};
 use crate::config::keys;
 use crate::error::Problem;
+use crate::kafka::oauth::{self, TokenSource};
 use crate::kafka::queue::{Queue, Waker};
 use crate::record::{Offset, Partition};
 
@@ -54,6 +56,19 @@ pub struct Mailbox {
     events: Mutex<VecDeque<GroupEvent>>,
     errors: Mutex<Vec<String>>,
     authentication: Mutex<Option<String>>,
+    /// Asked for tokens where OAUTHBEARER has an endpoint.
+    tokens: Option<TokenSource>,
+    token: Mutex<Token>,
+}
+
+/// What became of the token that OAUTHBEARER needs.
+#[derive(Default)]
+enum Token {
+    /// None is needed, or nobody has asked yet.
+    #[default]
+    None,
+    Fetched,
+    Failed(Problem),
 }
 
 /// One member of one consumer group.
@@ -64,6 +79,32 @@ pub struct Consumer {
 }
 
 impl ClientContext for Mailbox {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let outcome = match &self.tokens {
+            Some(source) => source.fetch(),
+            None => oauth::unsecured(config),
+        };
+        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(fetched) => {
+                *token = Token::Fetched;
+                Ok(fetched)
+            }
+            Err(problem) => {
+                let causes = problem.causes.iter().map(|cause| format!(": {cause}"));
+                let text: String = std::iter::once(problem.what.clone()).chain(causes).collect();
+                // A token that is there may live on; librdkafka asks again and says so.
+                if !matches!(*token, Token::Fetched) {
+                    *token = Token::Failed(problem);
+                }
+                // librdkafka takes no text with a zero byte.
+                Err(text.replace('\0', " ").into())
+            }
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         // Errors arrive through `error` as well; the rest is librdkafka talking to itself.
         if matches!(
@@ -83,7 +124,8 @@ impl ClientContext for Mailbox {
                     | RDKafkaErrorCode::SaslAuthenticationFailed
             )
         );
-        if refused {
+        // A token that cannot be had is the endpoint's doing, not the broker's.
+        if refused && !reason.starts_with("Failed to acquire SASL OAUTHBEARER token") {
             let mut first = self.authentication.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| reason.into());
         }
@@ -120,7 +162,9 @@ impl Consumer {
             };
         }
         config.set_log_level(RDKafkaLogLevel::Critical);
-        let inner = config.create_with_context(Mailbox::default()).map_err(|error| {
+        let tokens = source.oauth.as_ref().map(TokenSource::new).transpose()?;
+        let mailbox = Mailbox { tokens, ..Mailbox::default() };
+        let inner = config.create_with_context(mailbox).map_err(|error| {
             Problem::usage("cannot make a Kafka client from this configuration")
                 .cause(error.to_string())
                 .hint("`-X dump` prints the librdkafka properties in force")
@@ -350,6 +394,7 @@ impl Consumer {
 
     fn first_contact(&self) -> Result<rdkafka::metadata::Metadata, Problem> {
         let deadline = Instant::now() + FIRST_CONTACT;
+        self.first_token(deadline)?;
         loop {
             // Short tries, so that a refused login is reported at once instead of after the limit.
             let failure = match self.inner.fetch_metadata(None, Duration::from_secs(2)) {
@@ -367,6 +412,27 @@ impl Consumer {
                 return Err(self.unreachable(&failure));
             }
         }
+    }
+
+    /// Without a token there is no answer, and librdkafka asks for one only through `poll`.
+    fn first_token(&self, deadline: Instant) -> Result<(), Problem> {
+        let mailbox = self.inner.context();
+        while mailbox.tokens.is_some() {
+            let mut token = mailbox.token.lock().unwrap_or_else(PoisonError::into_inner);
+            match std::mem::take(&mut *token) {
+                Token::Failed(problem) => return Err(problem),
+                Token::Fetched => {
+                    *token = Token::Fetched;
+                    break;
+                }
+                Token::None => drop(token),
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let _ = self.inner.poll(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     fn refused(&self, reason: &str) -> Problem {

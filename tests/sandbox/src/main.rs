@@ -93,9 +93,9 @@ impl Sandbox {
             let text = file.at(address);
             let path = self.dir.file(file.name);
             std::fs::write(&path, &text).with_context(|| format!("write {}", path.display()))?;
+            say("");
             show(&format!("[{}]", path.display()));
             text.lines().for_each(show);
-            say("");
         }
         Ok(())
     }
@@ -103,6 +103,7 @@ impl Sandbox {
     fn load(&self, vars: &BTreeMap<String, String>) -> Result<()> {
         step(4, "The load:");
         show(&format!("$ starsink load {} {}", WORKER.name, SINK.name));
+        show("(Before a group starts, this Kafka waits three seconds for more members.)");
         say("");
         let [worker, sink] = [&WORKER, &SINK].map(|file| self.dir.file(file.name));
         let words = ["starsink".as_ref(), "load".as_ref(), worker.as_os_str(), sink.as_os_str()];

@@ -18,7 +18,7 @@ pub(crate) const STATEMENTS: [&str; 5] = [
     "USE example_db;",
     "CREATE TABLE test_tbl (id INT, city STRING);",
     "CREATE USER 'user1' IDENTIFIED BY '123456';",
-    "GRANT SELECT, INSERT ON example_db.test_tbl TO USER 'user1';",
+    "GRANT INSERT ON example_db.test_tbl TO USER 'user1';",
 ];
 
 /// The worker's file.

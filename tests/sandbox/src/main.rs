@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("\nerror: {error:#}"));
+            print(std::io::stderr().lock(), &format!("\nerror: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -79,7 +79,7 @@ impl Sandbox {
 
         let starrocks = Standin::builder().start().context("start the stand-in StarRocks")?;
         step(2, &format!("StarRocks at {} (a stand-in), an empty table:", starrocks.fe()));
-        starrocks.execute(&STATEMENTS.concat()).map_err(|e| anyhow::anyhow!("{e:?}"))?;
+        starrocks.execute(&STATEMENTS.concat()).context("make the table")?;
         STATEMENTS.iter().for_each(|statement| show(statement));
         Ok(Sandbox { kafka, starrocks, dir: Dir::new()? })
     }
@@ -226,7 +226,11 @@ fn show(line: &str) {
     say(&format!("   {line}"));
 }
 
-/// The only place that prints. A closed stdout is the reader's choice.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    print(std::io::stdout().lock(), line);
+}
+
+/// The only place that prints. A closed pipe is the reader's choice.
+fn print(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }

@@ -40,7 +40,8 @@ fn bars_are_drawn_and_leave_only_the_summary_behind() {
 fn in_a_terminal(scene: &Scene, args: &[&str]) -> String {
     let program = scene.starsink.command();
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let words = [&[&*program.get_program().to_string_lossy()], args].concat();
+    let program = program.get_program().to_string_lossy();
+    let words = [&[&*program], args].concat();
     let line: Vec<String> = words.into_iter().map(quoted).collect();
     let output = scene.dir.join("terminal");
     let line = format!("stty rows 24 cols 80; exec {}", line.join(" "));
@@ -61,7 +62,7 @@ fn in_a_terminal(scene: &Scene, args: &[&str]) -> String {
 /// and erasures that progress bars are made with, and no line that wraps.
 fn screen(written: &str) -> String {
     let mut lines: Vec<Vec<char>> = vec![vec![]];
-    let (mut row, mut column) = (0, 0);
+    let (mut row, mut column) = (0_usize, 0_usize);
     let mut rest = written.chars();
     while let Some(c) = rest.next() {
         match c {

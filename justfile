@@ -1,5 +1,32 @@
 # Doors to cargo; every recipe works without `just` as well.
 
+# The doors
+doors:
+    @just --list
+
+# All tests that need nothing but Rust
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# Formatting and lints, warnings denied
+lint:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+# An embedded broker, a stand-in StarRocks, and the documentation's example loaded
+sandbox *ARGS:
+    cargo run --release -p sandbox -- {{ARGS}}
+
+# Write the manual page, the completions, docs/CONFIG.md and the golden help anew
+man:
+    UPDATE=1 cargo test --test it
+
+# Likewise: one command writes all generated files
+completions: man
+
+# Everything that has to pass
+ci:
+    .ci/run
+
 # Compare `starsink load` with bare librdkafka consumers: real broker, stand-in target
 bench *ARGS:
     cargo run --release -p e2e --bin bench -- {{ARGS}}

@@ -17,6 +17,7 @@
 
 mod batch;
 pub mod cursor;
+mod describe;
 pub mod label;
 mod litter;
 mod machine;
@@ -32,6 +33,7 @@ use std::fmt;
 use crate::record::{Offset, OffsetRange, Partition};
 
 pub use cursor::{Foreign, Owed, Request};
+pub use describe::{Description, NextStart, Pending};
 pub use label::{Label, Prefix, RunId, Seq, TableHash};
 pub use machine::Machine;
 
@@ -45,9 +47,6 @@ pub enum Mode {
     ExactlyOnce,
     /// The same flow without intents: a crash between commit and cursor loads a batch twice.
     AtLeastOnce,
-    /// For servers without the transaction interface: the intent comes first, then one plain load
-    /// per table under the label it names. Exactly once while the label is remembered.
-    Labelled,
 }
 
 /// What to do where neither outcome of a forgotten label can be proven (`--on-unknown`).
@@ -170,15 +169,15 @@ pub enum Op {
     AskState,
     AskStateEverywhere,
     AskHistory,
-    /// Label mode: the plain load.
+    /// A part of a body: the executor's own. The machine never asks for it and ignores its answer;
+    /// a failure is reported by [`Input::LoadFailed`].
     Load,
 }
 
 /// What a request came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Done. For [`Op::Commit`]: committed, visible or not. For [`Op::Load`]: loaded, visible or
-    /// not (`Publish Timeout`).
+    /// Done. For [`Op::Commit`]: committed, visible or not.
     Ok,
     /// No answer, an unreadable one, a 5xx, "not leader", or a pool too busy: nothing is known.
     Lost,
@@ -241,8 +240,9 @@ pub enum Input {
     Lost,
     /// The time to drain after [`Input::Revoked`] or [`Input::Stop`] is over.
     DrainExpired,
-    /// Nothing more will be sealed: the last batch has been handed over. Finalise, then
-    /// [`Action::Finished`]. A batch being filled is rolled back.
+    /// The run ends. A batch being filled is rolled back, a sealed one is carried through, then
+    /// everything is finalised: [`Action::Finished`]. A bounded run sends it after the last
+    /// [`Action::Done`], because a batch that fails after it is not attempted again.
     Stop,
     /// A moment asked for by [`Action::WakeAt`], or any other; costs nothing.
     Tick,
@@ -310,10 +310,6 @@ pub enum Action {
     AskHistory {
         label: Label,
     },
-    /// Label mode: load the sealed rows of this label's table by one plain Stream Load.
-    Load {
-        label: Label,
-    },
     /// Produce what is left and wait for every acknowledgement.
     FlushDeadLetters,
     /// Send [`Input::Tick`] at this time or soon after. Replaces the time asked for before.
@@ -329,7 +325,8 @@ pub enum Action {
     },
     /// Answer with [`Input::Assigned`]: the same partitions, a new run id. No rejoin needed.
     StartOver,
-    /// Answer to [`Input::Stop`], and to `settle_only` when everything is settled.
+    /// Answer to [`Input::Stop`], and to `settle_only` when everything is settled. Labels may still
+    /// be on their way to be ended: go on until [`Machine::is_idle`], or leave them to expire.
     Finished,
     /// End the run. No action follows.
     Fail(Failure),
@@ -387,8 +384,6 @@ pub enum Doubt {
     MappingChanged,
     /// The list of owed ranges no longer fits the metadata.
     OwedListTooLong,
-    /// Label mode: the batch spans partitions that another process owns now.
-    SplitBatch,
 }
 
 /// One step of the protocol, named for `-v`.

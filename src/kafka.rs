@@ -9,3 +9,5 @@ mod keystore;
 pub mod names;
 pub mod oauth;
 pub mod queue;
+
+pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

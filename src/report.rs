@@ -78,6 +78,10 @@ impl Reporter {
             self.warn(&format!("cannot write the status file: {error}"), None);
         }
         if let Watch::Json(ticker) = &mut self.watch {
+            let detail = matches!(event, Event::Info(_) | Event::Step(_));
+            if detail && self.style.loudness < Loudness::Verbose {
+                return;
+            }
             if let Some(line) = ticker.line(&event) {
                 self.out(&line);
             }

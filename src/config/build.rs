@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::entry::{Entry, Note, Origin};
-use crate::config::job::{FeAddress, FlushPolicy, Job, Source, Target, Topics, ValueForm};
+use crate::config::job::{FeAddress, FlushPolicy, Job, Retries, Source, Target, Topics, ValueForm};
 use crate::config::pattern::TopicPattern;
 use crate::config::settings::{Settings, split_list};
 use crate::config::{Environment, Overrides, Password, client, headers, routes};
@@ -26,7 +26,7 @@ pub(super) fn job(
     let target = target(settings, overrides, environment);
     let flush = flush(settings, overrides);
     let lanes = lanes(settings);
-    let max_retries = settings.number("sink.maxretries").map(|most| u32::try_from(most).ok());
+    let max_retries = retries(settings);
     let source = source(settings, overrides, environment, name.as_deref(), topics);
     Some(Job {
         name: name?,
@@ -39,9 +39,16 @@ pub(super) fn job(
         lanes: lanes?,
         loads: overrides.loads,
         memory_bytes: overrides.memory_bytes,
-        max_retries: max_retries?,
+        max_retries,
         redact_values: overrides.redact_values,
     })
+}
+
+fn retries(settings: &Settings) -> Retries {
+    match settings.number("sink.maxretries") {
+        None => Retries::Unsaid,
+        Some(most) => u32::try_from(most).map_or(Retries::Endless, Retries::AtMost),
+    }
 }
 
 /// The connector's name; without files a group given by flag names the run.

@@ -23,8 +23,7 @@ pub struct Job {
     pub loads: usize,
     /// The one byte budget (`--memory`): fetch queue, rows and bodies in flight.
     pub memory_bytes: u64,
-    /// Failed attempts in a row before a run gives up (`sink.maxretries`); `None`: never.
-    pub max_retries: Option<u32>,
+    pub max_retries: Retries,
     /// Print no record content anywhere.
     pub redact_values: bool,
 }
@@ -163,6 +162,15 @@ pub enum Compression {
     Lz4Frame,
     Gzip,
     Zstd,
+}
+
+/// Failed attempts in a row before a run gives up (`sink.maxretries`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retries {
+    /// As the command has it: `load` gives up after a while, `tail` never.
+    Unsaid,
+    AtMost(u32),
+    Endless,
 }
 
 /// When a batch is sealed: whichever comes first.

@@ -38,7 +38,9 @@ pub(super) enum Commit {
     NotYet,
     Asked,
     /// The commit was not answered with OK: the state is asked.
-    AskingState { refused: bool },
+    AskingState {
+        refused: bool,
+    },
     /// To be committed again at this time.
     Again(Millis),
     Done,
@@ -100,7 +102,9 @@ impl Batch {
             | Stage::FlushingDeadLetters
             | Stage::Ready
             | Stage::Emptying => false,
-            Stage::Intending | Stage::ReadBackAt(_) | Stage::ReadingBack | Stage::Committing => true,
+            Stage::Intending | Stage::ReadBackAt(_) | Stage::ReadingBack | Stage::Committing => {
+                true
+            }
         }
     }
 

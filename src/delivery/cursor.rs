@@ -5,7 +5,6 @@
 //! ```text
 //! sk1;r=<run id>;n=<last sequence used>                                   idle, or a claim (n=0)
 //!    ;e=<end>;q=<partitions>;t=<tables>;x=<deadline, epoch s>;d=<database>;p=<prefix>   an intent
-//!    ;m=l          the intent's labels are plain loads (label mode)
 //!    ;v=a          an abort of the intent was attempted
 //!    ;o=<tables>,u=<until>     repeated, in offset order: rows owed to these tables only
 //!    ;c=<mapping fingerprint>  with an intent or an owed range
@@ -52,18 +51,8 @@ pub struct Intent {
     pub deadline_s: u64,
     pub database: String,
     pub prefix: Prefix,
-    pub kind: Kind,
     /// `v=a`: somebody tried to abort; not that it happened.
     pub abort_attempted: bool,
-}
-
-/// How an intent's labels are loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Prepared before the intent was written.
-    Prepared,
-    /// Loaded by one plain Stream Load each after the intent was written.
-    Plain,
 }
 
 /// Rows up to `until` go to `tables` only.
@@ -164,7 +153,6 @@ impl Cursor {
                 deadline_s: u64::MAX,
                 database: database.to_owned(),
                 prefix: prefix.clone(),
-                kind: Kind::Plain,
                 abort_attempted: true,
             }),
             owed: owed.to_vec(),
@@ -187,9 +175,6 @@ impl Intent {
         );
         push(text, format_args!(";x={};d={}", self.deadline_s, percent_encode(&self.database)));
         push(text, format_args!(";p={}", self.prefix));
-        if self.kind == Kind::Plain {
-            text.push_str(";m=l");
-        }
         if self.abort_attempted {
             text.push_str(";v=a");
         }
@@ -207,7 +192,7 @@ struct Raw<'a> {
 }
 
 /// Every key that stands at most once.
-const KEYS: &[u8; 12] = b"rneqtxdpmvcb";
+const KEYS: &[u8; 11] = b"rneqtxdpvcb";
 
 impl<'a> Raw<'a> {
     fn take(&mut self, field: &'a str) -> Option<()> {
@@ -229,7 +214,7 @@ impl<'a> Raw<'a> {
     fn cursor(self) -> Option<Cursor> {
         let intent = match self.get(b'e') {
             Some(end) => Some(self.intent(offset(end)?)?),
-            None if b"qtxdpmv".iter().any(|&key| self.get(key).is_some()) => return None,
+            None if b"qtxdpv".iter().any(|&key| self.get(key).is_some()) => return None,
             None => None,
         };
         let fingerprint = match self.get(b'c') {
@@ -251,11 +236,6 @@ impl<'a> Raw<'a> {
     fn intent(&self, end: Offset) -> Option<Intent> {
         let partitions = u32::try_from(number(self.get(b'q')?)?).ok()?;
         let tables = read_hashes(self.get(b't')?)?;
-        let kind = match self.get(b'm') {
-            None => Kind::Prepared,
-            Some("l") => Kind::Plain,
-            Some(_) => return None,
-        };
         let abort_attempted = match self.get(b'v') {
             None => false,
             Some("a") => true,
@@ -268,7 +248,6 @@ impl<'a> Raw<'a> {
             deadline_s: number(self.get(b'x')?)?,
             database: percent_decode(self.get(b'd')?)?,
             prefix: Prefix::parse(self.get(b'p')?)?,
-            kind,
             abort_attempted,
         };
         (partitions > 0 && !intent.tables.is_empty()).then_some(intent)

@@ -167,11 +167,7 @@ impl Ending {
         self.tries += 1;
         self.due = None;
         let label = label.clone();
-        cx.act(if self.by_cancel {
-            Action::Cancel { label }
-        } else {
-            Action::RollBack { label }
-        });
+        cx.act(if self.by_cancel { Action::Cancel { label } } else { Action::RollBack { label } });
     }
 }
 

@@ -159,7 +159,13 @@ impl Machine {
                 self.rejoins = 0;
                 let tables: Vec<TableHash> = self.names.keys().copied().collect();
                 for (dead, last) in &claim.dead_runs {
-                    self.litter.search(&self.settings.prefix, *dead, *last, tables.clone(), &mut cx);
+                    self.litter.search(
+                        &self.settings.prefix,
+                        *dead,
+                        *last,
+                        tables.clone(),
+                        &mut cx,
+                    );
                 }
                 let mut running = Box::new(Running::new(run, claim.places));
                 let next = if self.settings.settle_only {

@@ -147,7 +147,9 @@ impl Recovery {
             self.say_found(cx);
         } else {
             if self.own.iter().any(|p| found.get(p) != self.found.get(p)) {
-                return Ok(Progress::Rejoin("the cursor of an own partition was changed by another"));
+                return Ok(Progress::Rejoin(
+                    "the cursor of an own partition was changed by another",
+                ));
             }
             self.found = found;
             for set in &mut self.sets {
@@ -259,8 +261,7 @@ impl Recovery {
 
     /// Own partitions that need a start from the executor.
     fn unplaced(&self) -> impl Iterator<Item = &Partition> {
-        let needs =
-            |p: &&Partition| !self.found.contains_key(*p) || self.restarting.contains(*p);
+        let needs = |p: &&Partition| !self.found.contains_key(*p) || self.restarting.contains(*p);
         self.own.iter().filter(needs)
     }
 
@@ -312,7 +313,8 @@ impl Recovery {
     fn abort_writes(&self, index: usize) -> Vec<CursorWrite> {
         let write = |partition: &Partition| {
             let found = &self.found[partition];
-            let mut cursor = found.cursor.clone().expect("a set is made of partitions with intents");
+            let mut cursor =
+                found.cursor.clone().expect("a set is made of partitions with intents");
             let intent = cursor.intent.as_mut().expect("a set is made of partitions with intents");
             intent.abort_attempted = true;
             CursorWrite {
@@ -375,7 +377,8 @@ impl Recovery {
         }
         let place = Place { position, owed, request: cursor.request };
         let limit = cx.settings.metadata_limit_bytes;
-        if !place.owed.is_empty() && place.cursor(self.run, Seq(0), cx.settings).write().len() > limit
+        if !place.owed.is_empty()
+            && place.cursor(self.run, Seq(0), cx.settings).write().len() > limit
         {
             return Err(in_doubt(partition, found, cursor, Doubt::OwedListTooLong));
         }
@@ -404,12 +407,7 @@ impl Place {
 }
 
 /// Rules R2, R4 and R5 for one partition of a settled set.
-fn settled(
-    set: &Set,
-    found: &Found,
-    cursor: &Cursor,
-    cx: &mut Context<'_>,
-) -> (Offset, Vec<Owed>) {
+fn settled(set: &Set, found: &Found, cursor: &Cursor, cx: &mut Context<'_>) -> (Offset, Vec<Owed>) {
     let intent = cursor.intent.as_ref().expect("a set is made of partitions with intents");
     let committed = set.committed_tables();
     let (rule, result) = if committed.len() == intent.tables.len() {
@@ -420,8 +418,10 @@ fn settled(
         let owed = owed_after(found.offset, intent, &cursor.owed, &committed);
         #[cfg(test)]
         let owed = if cx.mutated(super::Mutation::OneOwedRange) {
-            owed.last().map(|last| Owed { until: last.until, tables: owed[0].tables.clone() })
-                .into_iter().collect()
+            owed.last()
+                .map(|last| Owed { until: last.until, tables: owed[0].tables.clone() })
+                .into_iter()
+                .collect()
         } else {
             owed
         };

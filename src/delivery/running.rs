@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, Commit, Part, Stage};
-use super::cursor::{Cursor, Intent, Kind};
+use super::cursor::{Cursor, Intent};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Claim, Place, RETRY_MS, read_all};
 use super::{
-    Action, Answer, Context, CursorWrite, Failure, Fetched, Input, Millis, Mode, Note, Op,
-    Opening, Reading, Receipt, Refusal, Settings, TxnState, WriteError, WriteOutcome,
+    Action, Answer, Context, CursorWrite, Failure, Fetched, Input, Millis, Mode, Note, Op, Opening,
+    Reading, Receipt, Refusal, Settings, TxnState, WriteError, WriteOutcome,
 };
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -282,7 +282,11 @@ impl Running {
         for range in &ends {
             match self.places.get(&range.partition) {
                 Some(place) if range.first >= place.position && range.next > range.first => {}
-                _ => return Turn::Fail(Failure::defect(format!("sealed {range}, never handed out"))),
+                _ => {
+                    return Turn::Fail(Failure::defect(format!(
+                        "sealed {range}, never handed out"
+                    )));
+                }
             }
         }
         batch.ends = ends;
@@ -290,7 +294,7 @@ impl Running {
         let trusted_s = timeout_s - timeout_s / 10;
         batch.deadline_s =
             if cx.settings.prepared_timeout_is_ours { cx.now / 1000 + trusted_s } else { 0 };
-        if batch.labels.is_empty() || cx.settings.mode == Mode::Labelled {
+        if batch.labels.is_empty() {
             batch.stage = Stage::FlushingDeadLetters;
             cx.act(Action::FlushDeadLetters);
             return Turn::Stay;
@@ -387,7 +391,8 @@ impl Running {
         self.retire_committed(cx);
         let is_ready = self.filling.as_ref().is_some_and(|batch| batch.stage == Stage::Ready);
         #[cfg(test)]
-        if is_ready && self.committing.is_none() && cx.mutated(super::Mutation::CommitBeforeIntent) {
+        if is_ready && self.committing.is_none() && cx.mutated(super::Mutation::CommitBeforeIntent)
+        {
             for part in self.filling.iter().flat_map(|batch| batch.labels.values()) {
                 cx.act(Action::Commit { label: part.label.clone() });
             }
@@ -426,6 +431,10 @@ impl Running {
             return self.fail_batch("its prepared deadline has passed".into(), litter, cx);
         }
         if cx.settings.mode == Mode::AtLeastOnce {
+            // No intent takes the cursors of the batch before along.
+            if self.finalise.is_some() {
+                return self.write_finalise(cx);
+            }
             self.commit_filling(cx);
             return Turn::Stay;
         }
@@ -448,7 +457,6 @@ impl Running {
                 deadline_s: batch.deadline_s,
                 database: cx.settings.database.clone(),
                 prefix: cx.settings.prefix.clone(),
-                kind: if cx.settings.mode == Mode::Labelled { Kind::Plain } else { Kind::Prepared },
                 abort_attempted: false,
             });
             writes.push(CursorWrite {
@@ -684,10 +692,12 @@ impl Running {
         }
         let again = Commit::Again(cx.now + RETRY_MS);
         part.commit = match (part.commit, op, answer) {
-            (Commit::Asked, Op::Commit | Op::Load, Answer::Ok) => Commit::Done,
-            (Commit::Asked, Op::Commit | Op::Load, answer) => {
+            (Commit::Asked, Op::Commit, Answer::Ok) => Commit::Done,
+            (Commit::Asked, Op::Commit, answer) => {
                 cx.act(Action::AskState { label: label.clone() });
-                Commit::AskingState { refused: matches!(answer, Answer::Refused(Refusal::Other(_))) }
+                Commit::AskingState {
+                    refused: matches!(answer, Answer::Refused(Refusal::Other(_))),
+                }
             }
             (Commit::AskingState { refused }, Op::AskState, Answer::State(state)) => match state {
                 TxnState::Committed | TxnState::Visible => Commit::Done,
@@ -717,8 +727,7 @@ impl Running {
             match part.commit {
                 Commit::Again(at) if at <= cx.now => part.ask_commit(cx),
                 Commit::Again(at) => cx.wake_at(at),
-                Commit::NotYet | Commit::Asked | Commit::AskingState { .. } | Commit::Done => {
-                }
+                Commit::NotYet | Commit::Asked | Commit::AskingState { .. } | Commit::Done => {}
             }
         }
     }
@@ -758,10 +767,7 @@ impl Part {
     fn ask_commit(&mut self, cx: &mut Context<'_>) {
         self.commit = Commit::Asked;
         let label = self.label.clone();
-        cx.act(match cx.settings.mode {
-            Mode::ExactlyOnce | Mode::AtLeastOnce => Action::Commit { label },
-            Mode::Labelled => Action::Load { label },
-        });
+        cx.act(Action::Commit { label });
     }
 }
 

@@ -78,7 +78,9 @@ enum At {
     AskingHistory,
     /// Nothing can prove what became of it.
     Forgotten,
-    Settled { committed: bool },
+    Settled {
+        committed: bool,
+    },
 }
 
 impl Look {
@@ -163,13 +165,7 @@ impl Set {
         cx.say(Note::Rule { run: self.run, seq: self.seq, rule });
     }
 
-    pub(super) fn answered(
-        &mut self,
-        label: &Label,
-        op: Op,
-        answer: Answer,
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn answered(&mut self, label: &Label, op: Op, answer: Answer, cx: &mut Context<'_>) {
         let may_press = self.may_commit() && !self.abort_seen;
         let Some(look) = self.labels.get_mut(label) else { return };
         if let Answer::State(state) = answer {
@@ -227,7 +223,10 @@ impl Set {
             return Ok(Need::Abort);
         }
         let is_waiting = |at: At| {
-            matches!(at, At::Settled { .. } | At::Prepared | At::Loading | At::Proven | At::Forgotten)
+            matches!(
+                at,
+                At::Settled { .. } | At::Prepared | At::Loading | At::Proven | At::Forgotten
+            )
         };
         if !self.labels.values().all(|look| is_waiting(look.at)) {
             return Ok(Need::Nothing);

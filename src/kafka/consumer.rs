@@ -449,9 +449,11 @@ impl Consumer {
     fn unreachable(&self, failure: &KafkaError) -> Problem {
         let mut problem =
             Problem::unavailable(format!("cannot reach Kafka at `{}`", self.bootstrap));
+        // "1/1 brokers are down" says less than what happened to one of them.
         let complaints = self.complaints();
-        problem = match complaints.first() {
-            Some(first) => problem.cause(first.clone()),
+        let telling = complaints.iter().find(|text| !text.ends_with("brokers are down"));
+        problem = match telling.or(complaints.first()) {
+            Some(text) => problem.cause(text.clone()),
             None => problem.cause(failure.to_string()),
         };
         problem.hint(

@@ -16,7 +16,7 @@ use std::{ptr, slice};
 
 use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 /// A queue that all assigned partitions are forwarded to. One thread reads it.
 pub struct Queue<C: ConsumerContext + 'static> {
@@ -57,7 +57,7 @@ pub enum Entry {
     /// records and compacted ones.
     EndOfPartition,
     /// The partition cannot be read on.
-    Error(RDKafkaRespErr),
+    Error(RDKafkaErrorCode),
 }
 
 impl<C: ConsumerContext + 'static> Queue<C> {
@@ -187,7 +187,7 @@ impl<'a> Message<'a> {
         match self.0.err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Entry::Record,
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Entry::EndOfPartition,
-            error => Entry::Error(error),
+            error => Entry::Error(error.into()),
         }
     }
 

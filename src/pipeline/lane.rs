@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::batch::{Buffer, Framing, Part};
 use crate::config::job::{Body, Compression, Format, Routes, ValueForm};
-use crate::delivery::{Owed, Seq, TableHash};
+use crate::delivery::{Owed, TableHash};
 use crate::encode::csv::Lines;
 use crate::encode::json::{self, Found, Scratch};
 use crate::error::{Kind, Problem};
@@ -18,15 +18,20 @@ use crate::pipeline::Outbox;
 use crate::pipeline::budget::Budget;
 use crate::record::Partition;
 
+/// Numbers a batch within this process. The machine's own numbers begin again with every assignment;
+/// these never do, so that nothing of an old batch is taken for a part of a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
 /// What the reader asks of a lane, in order.
 #[derive(Debug)]
 pub enum Job {
     /// Convert these for this batch.
-    Records { seq: Seq, messages: Messages, bytes: u64 },
+    Records { ticket: Ticket, messages: Messages, bytes: u64 },
     /// Memory is short: close every open buffer.
     Flush,
     /// Close every open buffer and report what the batch came to on this lane.
-    Seal(Seq),
+    Seal(Ticket),
     /// Rows that a replay must not write again.
     Owe(Arc<OwedRows>),
 }
@@ -48,17 +53,17 @@ pub struct Tally {
 #[derive(Debug)]
 pub enum Said {
     Part {
-        seq: Seq,
+        ticket: Ticket,
         table: Arc<str>,
         part: Part,
     },
     Sealed {
-        seq: Seq,
+        ticket: Ticket,
         tally: Tally,
     },
     /// A record that cannot be loaded; the run ends.
     Bad {
-        seq: Seq,
+        ticket: Ticket,
         problem: Problem,
     },
 }
@@ -73,6 +78,9 @@ pub struct Plan {
     pub part_bytes: usize,
     pub enclose: Option<u8>,
     pub redact_values: bool,
+    /// For the commands that a message suggests.
+    pub bootstrap: String,
+    pub group: String,
     pub budget: Arc<Budget>,
     pub spare: Spare,
     /// Batches up to this one are given up: their records are not worth converting.
@@ -93,7 +101,7 @@ struct Lane<'a> {
     owed: Arc<OwedRows>,
     scratch: Scratch,
     tally: Tally,
-    seq: Seq,
+    ticket: Ticket,
     stopped: bool,
 }
 
@@ -118,7 +126,7 @@ pub fn run(plan: &Plan, jobs: &Receiver<Job>, outbox: &Outbox) {
         owed: Arc::default(),
         scratch: Scratch::default(),
         tally: Tally::default(),
-        seq: Seq(0),
+        ticket: Ticket(0),
         stopped: false,
     };
     while let Ok(job) = jobs.recv() {
@@ -129,8 +137,8 @@ pub fn run(plan: &Plan, jobs: &Receiver<Job>, outbox: &Outbox) {
 impl Lane<'_> {
     fn work(&mut self, job: Job) {
         match job {
-            Job::Records { seq, messages, bytes } => {
-                self.turn_to(seq);
+            Job::Records { ticket, messages, bytes } => {
+                self.turn_to(ticket);
                 if !self.stopped {
                     self.convert(&messages);
                 }
@@ -138,20 +146,20 @@ impl Lane<'_> {
                 self.plan.budget.release(bytes);
             }
             Job::Flush => self.close_all(),
-            Job::Seal(seq) => {
-                self.turn_to(seq);
+            Job::Seal(ticket) => {
+                self.turn_to(ticket);
                 self.close_all();
                 let tally = std::mem::take(&mut self.tally);
-                self.outbox.lane(Said::Sealed { seq, tally });
+                self.outbox.lane(Said::Sealed { ticket, tally });
             }
             Job::Owe(owed) => self.owed = owed,
         }
     }
 
     /// A new batch begins: what is left of an older one was given up.
-    fn turn_to(&mut self, seq: Seq) {
-        if seq != self.seq {
-            self.seq = seq;
+    fn turn_to(&mut self, ticket: Ticket) {
+        if ticket != self.ticket {
+            self.ticket = ticket;
             self.tally = Tally::default();
             self.stopped = false;
             for open in &mut self.open {
@@ -162,7 +170,7 @@ impl Lane<'_> {
                 }
             }
         }
-        self.stopped |= self.plan.dropped.load(Ordering::Relaxed) >= seq.0;
+        self.stopped |= self.plan.dropped.load(Ordering::Relaxed) >= ticket.0;
     }
 
     fn convert(&mut self, messages: &Messages) {
@@ -182,8 +190,8 @@ impl Lane<'_> {
             }
             if let Err(problem) = self.append(topic.1, value) {
                 self.stopped = true;
-                let problem = locate(problem, message, value, self.plan.redact_values);
-                self.outbox.lane(Said::Bad { seq: self.seq, problem });
+                let problem = locate(problem, message, value, self.plan);
+                self.outbox.lane(Said::Bad { ticket: self.ticket, problem });
                 return;
             }
         }
@@ -232,7 +240,7 @@ impl Lane<'_> {
         self.plan.budget.charge(part.body.len() as u64);
         self.plan.budget.release(charged);
         let table = Arc::clone(&open.table);
-        self.outbox.lane(Said::Part { seq: self.seq, table, part });
+        self.outbox.lane(Said::Part { ticket: self.ticket, table, part });
     }
 
     fn route(&mut self, message: Message) -> usize {
@@ -266,7 +274,8 @@ enum BadValue {
 }
 
 /// Says where the record stands and what can be done about it.
-fn locate(bad: BadValue, message: Message, value: &[u8], redact: bool) -> Problem {
+fn locate(bad: BadValue, message: Message, value: &[u8], plan: &Plan) -> Problem {
+    let (brokers, group) = (&plan.bootstrap, &plan.group);
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
     let (what, cause) = match bad {
         BadValue::Empty => ("a record is empty, not a CSV row", String::new()),
@@ -274,16 +283,22 @@ fn locate(bad: BadValue, message: Message, value: &[u8], redact: bool) -> Proble
     };
     let mut problem = Problem::new(Kind::BadRecord, what);
     if !cause.is_empty() {
-        let shown =
-            if redact || value.is_empty() { cause } else { format!("{cause}: {}", excerpt(value)) };
+        let shown = if plan.redact_values || value.is_empty() {
+            cause
+        } else {
+            format!("{cause}: {}", excerpt(value))
+        };
         problem = problem.cause(shown);
     }
     problem
         .at(format!("{topic}[{partition}]@{offset} · value"))
-        .hint(format!("look at it with `kcat -C -t {topic} -p {partition} -o {offset} -c 1`"))
         .hint(format!(
-            "to go on behind it, move the group: `kafka-consumer-groups.sh --reset-offsets --topic \
-             {topic}:{partition} --to-offset {} --execute`",
+            "look at it with `kcat -C -b {brokers} -t {topic} -p {partition} -o {offset} -c 1`"
+        ))
+        .hint(format!(
+            "to go on behind it, move the group: `kafka-consumer-groups.sh --bootstrap-server \
+             {brokers} --group {group} --reset-offsets --topic {topic}:{partition} --to-offset {} \
+             --execute`",
             offset + 1
         ))
 }

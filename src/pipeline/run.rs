@@ -10,20 +10,21 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::batch::{self, Framing, Part};
-use crate::config::job::{Body, Compression, DeliveryChoice, Extent, Job, Reset, Start};
+use crate::config::job::{Body, Compression, DeliveryChoice, Extent, Job, Reset, Retries, Start};
 use crate::delivery::{
     self, Action, Answer, CursorWrite, Fetched, Input, Label, Machine, Mode, OnUnknown, Opening,
     Prefix, Reading, Receipt, RunId, Seq, Settings, StartAt, Table, WriteError, WriteOutcome,
 };
 use crate::error::{Kind, Problem};
 use crate::event::{self, Event, Progress, Started, Summary};
+use crate::kafka::ErrorCode;
 use crate::kafka::consumer::{CommitError, Consumer, GroupEvent};
 use crate::kafka::extent;
 use crate::kafka::queue::{Entry as QueueEntry, Messages};
 use crate::mapping::route;
 use crate::pipeline::books::{self, Books, Counted, Sent};
 use crate::pipeline::budget::Budget;
-use crate::pipeline::lane::{self, OwedRows, Plan, Said};
+use crate::pipeline::lane::{self, OwedRows, Plan, Said, Ticket};
 use crate::pipeline::loads::{Done, Loads, Target, What, Work};
 use crate::pipeline::positions::Positions;
 use crate::pipeline::{Inbox, Outbox, Stop};
@@ -45,8 +46,12 @@ const TOPICS_EVERY: Duration = Duration::from_secs(30);
 /// Waits between failed attempts at a batch: doubling from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Retries of a bounded run where nothing else was said: about half a minute in all.
+const LOAD_RETRIES: u32 = 6;
 /// A bounded run drains this long on a signal.
 const LOAD_DRAIN: Duration = Duration::from_secs(30);
+/// Joining a group takes no longer, unless a dead member holds a place.
+const JOIN_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a transaction may stay open: a batch is far shorter.
 const TXN_TIMEOUT: Duration = Duration::from_secs(600);
 /// A cron job comes back within a day; a dead `tail` should not hold up an ALTER that long.
@@ -97,9 +102,10 @@ struct Run<'a> {
     positions: Positions,
     /// No reading before the machine says so, nor while a batch is being given up.
     reading: bool,
-    filling: Option<Seq>,
-    batches: BTreeMap<Seq, Batch>,
-    owners: HashMap<Label, (Seq, String)>,
+    filling: Option<Ticket>,
+    last_ticket: Ticket,
+    batches: BTreeMap<Ticket, Batch>,
+    owners: HashMap<Label, (Ticket, String)>,
     books: Books,
     wakes: BinaryHeap<Reverse<u64>>,
     attempts: u32,
@@ -117,6 +123,8 @@ struct Run<'a> {
     last_topics: Instant,
     released_by: Option<Instant>,
     waiting_for: Option<String>,
+    /// When to say that the group lets us wait.
+    patience: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +137,8 @@ struct Stopping {
 /// One batch between its first record and its receipt.
 #[derive(Debug)]
 struct Batch {
+    /// The machine's number for it.
+    seq: Seq,
     began: Instant,
     read_bytes: u64,
     records: u64,
@@ -192,6 +202,7 @@ pub(super) fn run(
             positions: Positions::default(),
             reading: false,
             filling: None,
+            last_ticket: Ticket(0),
             batches: BTreeMap::new(),
             owners: HashMap::new(),
             books: Books::default(),
@@ -210,6 +221,7 @@ pub(super) fn run(
             last_topics: now,
             released_by: None,
             waiting_for: None,
+            patience: Some(now + JOIN_PATIENCE),
         };
         let ended = run.until_finished();
         let problem = run.problem.take().or(ended.err());
@@ -313,6 +325,8 @@ fn prepare(
             .unwrap_or(4 << 20),
         enclose: header(job, "enclose").and_then(|text| text.bytes().next()),
         redact_values: job.redact_values,
+        bootstrap: job.source.bootstrap.clone(),
+        group: job.source.group.clone(),
         budget: Arc::clone(&budget),
         spare: lane::Spare::default(),
         dropped: AtomicU64::new(0),
@@ -396,6 +410,7 @@ impl Run<'_> {
             |partition: &Partition| chosen.is_empty() || chosen.contains(&partition.number);
         self.assigned = partitions.into_iter().filter(wanted).collect();
         self.assigned_in_kafka = false;
+        self.patience = None;
         let input = Input::Assigned { run: random_run(), partitions: self.assigned.clone() };
         if self.assigned.is_empty() {
             // Another process of this name has all of them.
@@ -441,8 +456,9 @@ impl Run<'_> {
             }
             Action::Start(readings) => self.start(&readings).map(|()| None),
             Action::Fill { seq } => {
-                self.filling = Some(seq);
-                self.batches.insert(seq, Batch::new());
+                self.last_ticket = Ticket(self.last_ticket.0 + 1);
+                self.filling = Some(self.last_ticket);
+                self.batches.insert(self.last_ticket, Batch::new(seq));
                 Ok(None)
             }
             Action::Drop { seq } => {
@@ -604,6 +620,9 @@ impl Run<'_> {
             self.bound_late_comers(&starts)?;
         }
         self.positions = Positions::new(&starts, &self.ends);
+        // What was given up does not count against `-c`.
+        let live: u64 = self.batches.values().map(|batch| batch.records).sum();
+        self.read_messages = self.books.read + live;
         self.send_to_lanes(|| lane::Job::Owe(Arc::new(owed.clone())));
         let open = self.positions.open();
         if self.assigned_in_kafka {
@@ -655,14 +674,16 @@ impl Run<'_> {
     }
 
     fn drop_batch(&mut self, seq: Seq) {
-        self.plan.dropped.fetch_max(seq.0, Ordering::Relaxed);
-        if let Some(batch) = self.batches.remove(&seq) {
+        let newest = self.batches.iter().rev().find(|(_, batch)| batch.seq == seq);
+        let Some(ticket) = newest.map(|(ticket, _)| *ticket) else { return };
+        self.plan.dropped.fetch_max(ticket.0, Ordering::Relaxed);
+        if let Some(batch) = self.batches.remove(&ticket) {
             batch.labels.values().for_each(|label| self.loads.give_up(label));
             for part in batch.kept.into_values().flatten() {
                 self.free(part);
             }
         }
-        if self.filling == Some(seq) {
+        if self.filling == Some(ticket) {
             self.filling = None;
         }
         self.reading = false;
@@ -678,7 +699,14 @@ impl Run<'_> {
         self.attempts = 0;
         self.last_failure = None;
         self.waiting_for = None;
-        let Some(batch) = self.batches.remove(&receipt.seq) else {
+        // A batch whose commit went through recovery comes back under its labels.
+        let by_label = receipt.labels.first().and_then(|label| self.owners.get(label));
+        let ticket = by_label.map(|(ticket, _)| *ticket).or_else(|| {
+            let same =
+                |(_, batch): &(&Ticket, &Batch)| batch.seq == receipt.seq && batch.handed_over;
+            self.batches.iter().find(same).map(|(ticket, _)| *ticket)
+        });
+        let Some(batch) = ticket.and_then(|ticket| self.batches.remove(&ticket)) else {
             // Found at start-up and finished for an earlier process.
             return Ok(());
         };
@@ -768,7 +796,11 @@ impl Run<'_> {
         }
         self.attempts += 1;
         let failure = self.last_failure.take();
-        let limit = self.job.max_retries;
+        let limit = match (self.job.max_retries, self.extent) {
+            (Retries::AtMost(most), _) => Some(most),
+            (Retries::Unsaid, Extent::Until(_)) => Some(LOAD_RETRIES),
+            (Retries::Unsaid, Extent::Forever { .. }) | (Retries::Endless, _) => None,
+        };
         if limit.is_some_and(|limit| self.attempts > limit) {
             let attempts = self.attempts;
             let problem = failure.unwrap_or_else(|| Problem::unavailable(why.to_string()));
@@ -822,18 +854,18 @@ impl Run<'_> {
 
     fn heard(&mut self, message: Inbox) -> Result<(), Problem> {
         match message {
-            Inbox::Lane(Said::Part { seq, table, part }) => self.part(seq, &table, part),
-            Inbox::Lane(Said::Sealed { seq, tally }) => {
-                if let Some(batch) = self.batches.get_mut(&seq) {
+            Inbox::Lane(Said::Part { ticket, table, part }) => self.part(ticket, &table, part),
+            Inbox::Lane(Said::Sealed { ticket, tally }) => {
+                if let Some(batch) = self.batches.get_mut(&ticket) {
                     batch.lanes_left -= 1;
                     batch.entry.tally.records += tally.records;
                     batch.entry.tally.skipped += tally.skipped;
                     batch.entry.tally.already_loaded += tally.already_loaded;
                 }
-                self.hand_over(seq)
+                self.hand_over(ticket)
             }
-            Inbox::Lane(Said::Bad { seq, problem }) => {
-                if self.batches.contains_key(&seq) {
+            Inbox::Lane(Said::Bad { ticket, problem }) => {
+                if self.batches.contains_key(&ticket) {
                     self.problem.get_or_insert(problem);
                 }
                 Ok(())
@@ -843,20 +875,20 @@ impl Run<'_> {
     }
 
     /// Rows of one table are ready: open its label, and send or keep them.
-    fn part(&mut self, seq: Seq, table: &str, part: Part) -> Result<(), Problem> {
-        if !self.batches.contains_key(&seq) {
+    fn part(&mut self, ticket: Ticket, table: &str, part: Part) -> Result<(), Problem> {
+        let Some(seq) = self.batches.get(&ticket).map(|batch| batch.seq) else {
             self.free(part);
             return Ok(());
-        }
+        };
         let label = match self.machine.open(seq, table) {
             Opening::New(label) => {
-                self.owners.insert(label.clone(), (seq, table.to_string()));
+                self.owners.insert(label.clone(), (ticket, table.to_string()));
                 let name = self.table_name(table);
                 if self.mode != Mode::Labelled {
                     self.loads.push(&label, Some(&name), Work::Begin);
-                    self.batch(seq).begins_left += 1;
+                    self.batch(ticket).begins_left += 1;
                 }
-                self.batch(seq).labels.insert(table.into(), label.clone());
+                self.batch(ticket).labels.insert(table.into(), label.clone());
                 label
             }
             Opening::Open(label) => label,
@@ -878,7 +910,7 @@ impl Run<'_> {
             }
         };
         let labelled = self.mode == Mode::Labelled;
-        let batch = self.batches.get_mut(&seq).expect("looked at above");
+        let batch = self.batches.get_mut(&ticket).expect("looked at above");
         let sent: &mut Sent = batch.entry.tables.entry(table.into()).or_default();
         sent.records += part.records;
         sent.rows += part.rows;
@@ -894,8 +926,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn batch(&mut self, seq: Seq) -> &mut Batch {
-        self.batches.get_mut(&seq).expect("the caller looked it up")
+    fn batch(&mut self, ticket: Ticket) -> &mut Batch {
+        self.batches.get_mut(&ticket).expect("the caller looked it up")
     }
 
     fn answered(&mut self, done: Done) -> Result<(), Problem> {
@@ -911,28 +943,28 @@ impl Run<'_> {
         let owner = self.owners.get(&done.label).cloned();
         match done.what {
             What::Part { accepted, .. } => {
-                let Some((seq, _)) = owner else { return Ok(()) };
-                if let Some(batch) = self.batches.get_mut(&seq) {
+                let Some((ticket, _)) = owner else { return Ok(()) };
+                if let Some(batch) = self.batches.get_mut(&ticket) {
                     batch.parts_left -= 1;
                     if !accepted {
                         let why = "a load failed".to_string();
                         return self.feed(Input::LoadFailed { label: done.label, why });
                     }
-                    return self.hand_over(seq);
+                    return self.hand_over(ticket);
                 }
                 Ok(())
             }
             What::Answered { op, answer, report } => {
-                if let (Some(report), Some((seq, table))) = (&report, &owner)
+                if let (Some(report), Some((ticket, table))) = (&report, &owner)
                     && matches!(op, delivery::Op::Prepare | delivery::Op::Load)
                 {
-                    self.count(*seq, table, report);
+                    self.count(*ticket, table, report);
                 }
                 let begun = op == delivery::Op::Begin;
                 let ok = answer == Answer::Ok;
                 if begun
-                    && let Some((seq, _)) = &owner
-                    && let Some(batch) = self.batches.get_mut(seq)
+                    && let Some((ticket, _)) = &owner
+                    && let Some(batch) = self.batches.get_mut(ticket)
                 {
                     batch.begins_left -= 1;
                     if !ok {
@@ -941,20 +973,20 @@ impl Run<'_> {
                 }
                 self.feed(Input::Answered { label: done.label, op, answer })?;
                 match owner {
-                    Some((seq, _)) if begun && ok => self.hand_over(seq),
+                    Some((ticket, _)) if begun && ok => self.hand_over(ticket),
                     _ => Ok(()),
                 }
             }
         }
     }
 
-    fn count(&mut self, seq: Seq, table: &str, report: &Report) {
+    fn count(&mut self, ticket: Ticket, table: &str, report: &Report) {
         // Some answers carry no figures at all.
         if report.total_rows + report.loaded_rows == 0 {
             return;
         }
         if let Some(sent) =
-            self.batches.get_mut(&seq).and_then(|batch| batch.entry.tables.get_mut(table))
+            self.batches.get_mut(&ticket).and_then(|batch| batch.entry.tables.get_mut(table))
         {
             sent.counted = Some(Counted {
                 total: report.total_rows,
@@ -967,8 +999,8 @@ impl Run<'_> {
 
     /// Label mode: all rows of one table in one request, under the label its intent names.
     fn load_at_once(&mut self, label: &Label) {
-        let Some((seq, table)) = self.owners.get(label).cloned() else { return };
-        let Some(batch) = self.batches.get_mut(&seq) else { return };
+        let Some((ticket, table)) = self.owners.get(label).cloned() else { return };
+        let Some(batch) = self.batches.get_mut(&ticket) else { return };
         let parts = batch.kept.get_mut(&table).map(std::mem::take).unwrap_or_default();
         let charged: u64 = parts.iter().map(|part| part.body.len() as u64).sum();
         let whole = batch::join(framing(&self.plan.format.body), parts);
@@ -976,7 +1008,7 @@ impl Run<'_> {
         let copy = Part { body: whole.body.clone(), ..whole };
         self.plan.budget.charge(2 * copy.body.len() as u64);
         self.plan.budget.release(charged);
-        if let Some(batch) = self.batches.get_mut(&seq) {
+        if let Some(batch) = self.batches.get_mut(&ticket) {
             batch.kept.insert(table.clone(), vec![copy]);
         }
         let compressed = batch::compress(self.job.target.compression, whole.body)
@@ -989,15 +1021,15 @@ impl Run<'_> {
     }
 
     /// Every begin and every part was answered: the batch is the machine's.
-    fn hand_over(&mut self, seq: Seq) -> Result<(), Problem> {
-        let Some(batch) = self.batches.get_mut(&seq) else { return Ok(()) };
+    fn hand_over(&mut self, ticket: Ticket) -> Result<(), Problem> {
+        let Some(batch) = self.batches.get_mut(&ticket) else { return Ok(()) };
         let whole = batch.sealing && batch.lanes_left == 0 && batch.parts_left == 0;
         if !whole || batch.begins_left > 0 || batch.handed_over || self.problem.is_some() {
             return Ok(());
         }
         batch.handed_over = true;
-        let ends = batch.ends.clone();
-        if self.filling == Some(seq) {
+        let (seq, ends) = (batch.seq, batch.ends.clone());
+        if self.filling == Some(ticket) {
             self.filling = None;
         }
         self.feed(Input::Sealed { seq, ends })
@@ -1014,6 +1046,17 @@ impl Run<'_> {
         }
         if due {
             self.feed(Input::Tick)?;
+        }
+        if self.patience.is_some_and(|at| at <= Instant::now()) {
+            self.patience = None;
+            (self.report)(Event::Warning {
+                text: format!(
+                    "waiting for consumer group `{}`: a process that ended without leaving keeps its \
+                     place until its session times out, within 10 s by default",
+                    self.group
+                ),
+                hint: None,
+            });
         }
         if self.rejoin_at.is_some_and(|at| at <= Instant::now()) {
             self.rejoin_at = None;
@@ -1091,13 +1134,13 @@ impl Run<'_> {
     fn seal_if_due(&mut self) -> Result<(), Problem> {
         let done = self.reading && self.positions.all_done();
         let ends = matches!(self.extent, Extent::Until(_)) || self.stopping.is_some();
-        let Some(seq) = self.filling else {
+        let Some(ticket) = self.filling else {
             return self.finish_if_done(done && ends);
         };
         let moved = self.positions.moved();
         let policy = &self.job.flush;
         let share = self.plan_limit();
-        let batch = self.batch(seq);
+        let batch = self.batch(ticket);
         if batch.sealing {
             return Ok(());
         }
@@ -1111,7 +1154,7 @@ impl Run<'_> {
                 || batch.seal_first
                 || age >= policy.offset_interval)
         {
-            return self.seal(seq);
+            return self.seal(ticket);
         }
         if !moved {
             batch.began = Instant::now();
@@ -1126,14 +1169,14 @@ impl Run<'_> {
         rows_budget(self.job.memory_bytes) / 3
     }
 
-    fn seal(&mut self, seq: Seq) -> Result<(), Problem> {
+    fn seal(&mut self, ticket: Ticket) -> Result<(), Problem> {
         let ends = self.positions.seal();
         let lanes = self.lanes.len();
-        let batch = self.batch(seq);
+        let batch = self.batch(ticket);
         batch.sealing = true;
         batch.ends = ends;
         batch.lanes_left = lanes;
-        self.send_to_lanes(|| lane::Job::Seal(seq));
+        self.send_to_lanes(|| lane::Job::Seal(ticket));
         Ok(())
     }
 
@@ -1170,7 +1213,7 @@ impl Run<'_> {
         let wait = Duration::from_millis(if busy { 5 } else { 50 });
         let paused = self.resume_at.is_some_and(|at| at > Instant::now());
         let sealing =
-            self.filling.is_none_or(|seq| self.batches.get(&seq).is_none_or(|b| b.sealing));
+            self.filling.is_none_or(|ticket| self.batches.get(&ticket).is_none_or(|b| b.sealing));
         let open = self.reading && !self.positions.all_done() && self.stopping.is_none();
         if paused || sealing || !open || self.plan.budget.is_spent() {
             if let Ok(message) = self.inbox.recv_timeout(wait) {
@@ -1223,15 +1266,14 @@ impl Run<'_> {
             }
         });
         if let Some((partition, error)) = failed {
-            return Err(Problem::unavailable(format!("cannot read `{partition}`"))
-                .cause(format!("{error:?}")));
+            self.problem.get_or_insert_with(|| unreadable(&partition, error));
         }
         if most.is_some_and(|most| *read >= most) {
             self.positions.stop_here();
         }
-        let seq = self.filling.expect("records are read only into a batch");
+        let ticket = self.filling.expect("records are read only into a batch");
         let total: u64 = bytes.iter().sum();
-        let batch = self.batch(seq);
+        let batch = self.batch(ticket);
         if batch.records == 0 {
             batch.began = Instant::now();
         }
@@ -1240,7 +1282,7 @@ impl Run<'_> {
         for (lane, (part, bytes)) in self.lanes.iter().zip(parts.into_iter().zip(bytes)) {
             if !part.is_empty() {
                 self.plan.budget.charge(bytes);
-                let _ = lane.send(lane::Job::Records { seq, messages: part, bytes });
+                let _ = lane.send(lane::Job::Records { ticket, messages: part, bytes });
             }
         }
         Ok(())
@@ -1330,8 +1372,9 @@ impl Run<'_> {
 }
 
 impl Batch {
-    fn new() -> Self {
+    fn new(seq: Seq) -> Self {
         Batch {
+            seq,
             began: Instant::now(),
             read_bytes: 0,
             records: 0,
@@ -1545,6 +1588,15 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+fn unreadable(partition: &str, error: ErrorCode) -> Problem {
+    if error == ErrorCode::AutoOffsetReset {
+        return Problem::usage(format!("`{partition}` no longer holds the offset to read from"))
+            .cause("retention deleted it, or the topic was created again")
+            .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`");
+    }
+    Problem::unavailable(format!("cannot read `{partition}`")).cause(error.to_string())
 }
 
 fn random_run() -> RunId {

@@ -173,7 +173,7 @@ fn waiting(progress: &Progress) -> String {
 }
 
 fn percent(done: u64, all: u64) -> u64 {
-    if all == 0 { 100 } else { done * 100 / all }
+    (done * 100).checked_div(all).unwrap_or(100)
 }
 
 fn template(text: &str) -> ProgressStyle {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use starsink::config::job::{
-    Body, Compression, FeAddress, Job, PropertyValue, Reset, Topics, ValueForm,
+    Body, Compression, FeAddress, Job, PropertyValue, Reset, Retries, Topics, ValueForm,
 };
 use starsink::config::{Entry, Environment, Note, Origin, Overrides, Password, Weight, load};
 use starsink::error::Problem;
@@ -123,7 +123,7 @@ fn check_page(job: &Job) {
     assert_eq!(job.target.connect_timeout, Duration::from_secs(1));
     assert_eq!(job.flush.max_bytes, 94_371_840);
     assert_eq!(job.flush.interval, Duration::from_secs(1));
-    assert_eq!((job.lanes, job.max_retries), (1, Some(3)));
+    assert_eq!((job.lanes, job.max_retries), (1, Retries::Unsaid));
 }
 
 #[test]
@@ -295,7 +295,8 @@ fn numbers_outside_their_range_are_errors() {
         );
         check_refused(line, &expect);
     }
-    assert_eq!(job_with("sink.maxretries=-1").max_retries, None);
+    assert_eq!(job_with("sink.maxretries=-1").max_retries, Retries::Endless);
+    assert_eq!(job_with("sink.maxretries=0").max_retries, Retries::AtMost(0));
     assert_eq!(job_with("bufferflush.maxbytes= 67108864 ").flush.max_bytes, 67_108_864);
     assert_eq!(job_with("tasks.max=+3").lanes, 3);
 }

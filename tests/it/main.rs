@@ -12,3 +12,5 @@ mod connect_vectors;
 mod keystores;
 /// librdkafka's own judgement on translated properties.
 mod librdkafka;
+/// The house rules that a machine can check.
+mod tidy;

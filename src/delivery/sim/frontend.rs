@@ -29,7 +29,6 @@ pub(super) struct Frontend {
     stale: Option<(Millis, BTreeMap<Label, TxnState>)>,
     /// F8: these PREPARED labels cannot be committed.
     pub(super) refused: BTreeSet<Label>,
-    pub(super) refused_tables: BTreeSet<TableHash>,
     pub(super) history_is_kept: bool,
 }
 
@@ -116,9 +115,6 @@ impl Frontend {
             Some(txn) if txn.state == TxnState::Prepare && !txn.moved && txn.has_load => {
                 txn.state = TxnState::Prepared;
                 txn.expires = now + timeout_s * 1000;
-                if self.refused_tables.contains(&label.table) {
-                    self.refused.insert(label.clone());
-                }
                 Answer::Ok
             }
             _ => not_found(),

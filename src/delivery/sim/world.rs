@@ -10,13 +10,14 @@ use crate::delivery::cursor::Cursor;
 use crate::delivery::{
     Action, Answer, CursorWrite, Failure, Fetched, Input, Label, Machine, Millis, Mode, Mutation,
     OnUnknown, Op, Opening, Prefix, Refusal, RunId, Seq, Settings, StartAt, Table, TableHash,
-    TxnState, WriteError, WriteOutcome,
+    WriteError, WriteOutcome,
 };
 use crate::record::{Offset, OffsetRange, Partition};
 
 pub(super) const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 5;
 const TABLES: [&str; 2] = ["a", "b"];
+const START_MS: Millis = 1_000_000_000;
 const SESSION_MS: Millis = 10_000;
 const MAX_STEPS: usize = 40_000;
 
@@ -24,7 +25,8 @@ const MAX_STEPS: usize = 40_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Crash(usize),
-    /// SIGSTOP for a minute, the session being ten seconds.
+    /// SIGSTOP for a minute, or for just longer than the session of ten seconds, so that it wakes
+    /// up in the middle of what the others do with its partitions.
     Pause(usize),
     /// SIGSTOP for less than the session.
     Nap(usize),
@@ -55,9 +57,11 @@ pub(super) enum Fault {
     Sweep,
     RefuseCommits,
     RefuseTable(usize),
+    /// F8 for the next label of this table that is prepared.
+    RefuseNext(usize),
 }
 
-pub(super) const FAULTS: [Fault; 30] = [
+pub(super) const FAULTS: [Fault; 32] = [
     Fault::Crash(0),
     Fault::Crash(1),
     Fault::Pause(0),
@@ -87,6 +91,8 @@ pub(super) const FAULTS: [Fault; 30] = [
     Fault::RefuseCommits,
     Fault::RefuseTable(0),
     Fault::RefuseTable(1),
+    Fault::RefuseNext(0),
+    Fault::RefuseNext(1),
     Fault::Crash(2),
 ];
 
@@ -116,12 +122,27 @@ enum Event {
     Input(Input),
     /// The result of a synchronous group request.
     Sync(Input),
-    Request { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
+    Request {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
     Execute,
-    Assigned { member: Member, generation: u64, partitions: Vec<u32> },
-    AskRevoke { member: Member },
-    DrainExpired { member: Member },
-    Lost { member: Member },
+    Assigned {
+        member: Member,
+        generation: u64,
+        partitions: Vec<u32>,
+    },
+    AskRevoke {
+        member: Member,
+    },
+    DrainExpired {
+        member: Member,
+    },
+    Lost {
+        member: Member,
+    },
     Join,
     Resume,
 }
@@ -129,12 +150,32 @@ enum Event {
 #[derive(Debug)]
 enum Happening {
     /// For one life of one process.
-    Process { process: usize, life: u32, event: Event },
-    Expire { member: Member },
-    RejoinDeadline { generation: u64 },
-    LateWrite { member: Member, generation: u64, writes: Vec<CursorWrite>, run: u64 },
-    LateRequest { label: Label, op: Op, rows: Vec<Row>, timeout_s: u64 },
-    Restart { process: usize },
+    Process {
+        process: usize,
+        life: u32,
+        event: Event,
+    },
+    Expire {
+        member: Member,
+    },
+    RejoinDeadline {
+        generation: u64,
+    },
+    LateWrite {
+        member: Member,
+        generation: u64,
+        writes: Vec<CursorWrite>,
+        run: u64,
+    },
+    LateRequest {
+        label: Label,
+        op: Op,
+        rows: Vec<Row>,
+        timeout_s: u64,
+    },
+    Restart {
+        process: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -241,7 +282,7 @@ fn partition(number: u32) -> Partition {
 impl World {
     pub(super) fn new(schedule: Schedule) -> World {
         let mut world = World {
-            now: 1_000_000_000,
+            now: START_MS,
             order: 0,
             step: 0,
             random: schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -305,7 +346,7 @@ impl World {
 
     fn note(&mut self, text: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>5} {:>9} {}", self.step, self.now - 1_000_000_000, text()));
+            trace.push(format!("{:>5} {:>9} {}", self.step, self.now - START_MS, text()));
         }
     }
 
@@ -355,9 +396,10 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let is_final = |p: u32| {
-            self.group.committed.get(&p).is_some_and(|(offset, metadata)| {
-                *offset == RECORDS && !metadata.contains(";e=")
-            })
+            self.group
+                .committed
+                .get(&p)
+                .is_some_and(|(offset, metadata)| *offset == RECORDS && !metadata.contains(";e="))
         };
         (0..PARTITIONS).all(is_final)
             && self.processes.iter().all(|p| p.machine.as_ref().is_none_or(Machine::is_idle))
@@ -373,10 +415,29 @@ impl World {
             let open = self.frontend.txns.values().filter(|txn| !txn.state.is_terminal()).count();
             self.require(open == 0, || format!("I12: {open} labels left open at rest"));
         }
+        self.recover_again();
         match self.broken.take() {
             Some(broken) => End::Broken(broken),
             None => End::Rest(self.step),
         }
+    }
+
+    /// I11: one more recovery, over everything, changes no position.
+    fn recover_again(&mut self) {
+        let mut machine = Machine::new(self.settings());
+        let partitions = (0..PARTITIONS).map(partition).collect();
+        machine.handle(self.now, Input::Assigned { run: RunId(1), partitions });
+        let one = |(&number, (offset, text)): (&u32, &(u64, String))| Fetched {
+            partition: partition(number),
+            committed: Some((Offset(*offset), text.clone())),
+        };
+        let list = self.group.committed.iter().map(one).collect();
+        let claims = machine.handle(self.now, Input::Fetched(Some(list)));
+        let is_same = claims.iter().any(|action| match action {
+            Action::WriteOffsets(writes) => writes.iter().all(|write| write.offset.0 == RECORDS),
+            _ => false,
+        });
+        self.require(is_same, || format!("I11: recovered to {claims:?}"));
     }
 
     fn require_delivered(&mut self, p: u32, offset: u64) {
@@ -391,7 +452,10 @@ impl World {
         self.note(|| format!("FAULT {fault:?}"));
         match fault {
             Fault::Crash(process) if process < self.processes.len() => self.crash(process),
-            Fault::Pause(process) => self.pause(process, 60_000),
+            Fault::Pause(process) => {
+                let for_ms = [60_000, SESSION_MS + 3 + self.roll(150)][self.roll(2) as usize];
+                self.pause(process, for_ms);
+            }
             Fault::Nap(process) => self.pause(process, 6_000),
             Fault::Rebalance => self.rebalance(),
             Fault::LeaderRestart => self.frontend.restart(),
@@ -626,10 +690,12 @@ impl World {
                     self.feed(process, Input::Revoked);
                 }
             }
-            Event::DrainExpired { member } if current == Some(member) => {
-                if !self.processes[process].assigned.is_empty() && self.group.is_rebalancing {
-                    self.feed(process, Input::DrainExpired);
-                }
+            Event::DrainExpired { member }
+                if current == Some(member)
+                    && !self.processes[process].assigned.is_empty()
+                    && self.group.is_rebalancing =>
+            {
+                self.feed(process, Input::DrainExpired);
             }
             Event::Lost { member } if current == Some(member) => {
                 self.processes[process].assigned.clear();
@@ -666,7 +732,8 @@ impl World {
         }
         if matches!(
             input,
-            Input::Answered { op: Op::Load, .. } | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
+            Input::Answered { op: Op::Load, .. }
+                | Input::Answered { op: Op::Begin, answer: Answer::Ok, .. }
         ) {
             return;
         }
@@ -738,7 +805,6 @@ impl World {
                 self.send(process, label, Op::AskStateEverywhere, vec![], 0);
             }
             Action::AskHistory { label } => self.send(process, label, Op::AskHistory, vec![], 0),
-            Action::Load { label } => self.send(process, label, Op::Load, vec![], 0),
             Action::FlushDeadLetters => {
                 self.to(process, 1, Event::Input(Input::DeadLettersFlushed(true)));
             }
@@ -984,6 +1050,16 @@ impl World {
             let is_new = !self.frontend.begun.contains(label);
             self.require(is_new, || format!("I6: {label} begun twice"));
         }
+        if op == Op::Prepare {
+            let hits = |fault| match fault {
+                Fault::RefuseNext(index) => label.table == TableHash::of(TABLES[index]),
+                _ => false,
+            };
+            if self.take_armed(hits).is_some() {
+                self.f8_struck = true;
+                self.frontend.refused.insert(label.clone());
+            }
+        }
         let (answer, committed) = self.frontend.request(self.now, label, op, rows, timeout_s);
         self.note(|| format!("FE {op:?} {label} = {answer:?}"));
         if self.schedule.mode != Mode::ExactlyOnce {
@@ -1025,13 +1101,18 @@ impl World {
 
     fn execute(&mut self, process: usize) {
         let limit = 2 + self.roll(3);
+        // Half of the runs have a pause in their topics, so that batches are finalised alone.
+        let more_at = START_MS + (self.schedule.seed % 2) * 1_300;
+        let records = if self.now < more_at { RECORDS / 2 } else { RECORDS };
         let p = &mut self.processes[process];
         let Some(batch) = p.batch.as_mut().filter(|batch| !batch.is_sealing) else { return };
-        let next = p.readings.iter().filter(|(_, r)| r.next < RECORDS).min_by_key(|(_, r)| r.next);
+        let next = p.readings.iter().filter(|(_, r)| r.next < records).min_by_key(|(_, r)| r.next);
         let Some(number) = next.map(|(&number, _)| number).filter(|_| batch.records < limit) else {
             if !batch.ends.is_empty() {
                 batch.is_sealing = true;
                 self.load_if_begun(process);
+            } else if self.now < more_at {
+                self.to(process, more_at - self.now, Event::Execute);
             }
             return;
         };
@@ -1126,10 +1207,4 @@ impl World {
             _ => {}
         }
     }
-}
-
-/// A state that nothing can change any more.
-#[expect(dead_code, reason = "kept for traces")]
-fn is_over(state: TxnState) -> bool {
-    state.is_terminal()
 }

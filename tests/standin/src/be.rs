@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use crate::access::{Login, NoLogin, Privilege};
 use crate::cluster::{Cluster, State};
+use crate::context::Context;
 use crate::fault::Hits;
 use crate::http::{Conn, Reply, Request};
 use crate::profile::Version;
 use crate::service::Handled;
+use crate::table::Staged;
 use crate::txn::{Begin, Refusal, TxnState};
 
 const PLAIN: &str = "text/plain";
@@ -73,19 +75,7 @@ fn begin(
     begin: &Begin<'_>,
     now_ms: u64,
 ) -> Result<i64, Refusal> {
-    let Some(user) = state.users.check(login) else {
-        let using = if login.password.is_empty() { "NO" } else { "YES" };
-        return Err(Refusal::Text(format!(
-            "Access denied for user '{}' (using password: {using})",
-            login.user
-        )));
-    };
-    let exists = state.table(begin.db, begin.table).is_some();
-    if exists && !user.may(Privilege::Insert, begin.db, begin.table) {
-        let text = "Access denied; you need (at least one of) the INSERT privilege(s) for this \
-                    operation";
-        return Err(Refusal::Text(text.to_owned()));
-    }
+    may_load(state, login, begin.db, begin.table).map_err(Refusal::Text)?;
     if !is_label(begin.label) {
         let text = format!("Label format error. regex: ^[-\\w]{{1,128}}$, label: {}", begin.label);
         return Err(Refusal::Text(if version.wraps_analysis_errors() {
@@ -95,6 +85,40 @@ fn begin(
         }));
     }
     state.begin(begin, now_ms)
+}
+
+/// Password and INSERT; a table that does not exist is not this check's business.
+fn may_load(state: &State, login: &Login, db: &str, table: &str) -> Result<(), String> {
+    let Some(user) = state.users.check(login) else {
+        let using = if login.password.is_empty() { "NO" } else { "YES" };
+        return Err(format!("Access denied for user '{}' (using password: {using})", login.user));
+    };
+    if state.table(db, table).is_some() && !user.may(Privilege::Insert, db, table) {
+        let text = "Access denied; you need (at least one of) the INSERT privilege(s) for this \
+                    operation";
+        return Err(text.to_owned());
+    }
+    Ok(())
+}
+
+/// The rows of all tables of a transaction, or why they may not be committed.
+pub(crate) fn gather(cluster: &Cluster, contexts: Vec<Context>) -> Result<Vec<Staged>, String> {
+    let mut staged = Vec::new();
+    for mut context in contexts {
+        if context.busy {
+            return Err("Transaction in processing, please retry later".to_owned());
+        }
+        if let Some(text) = context.failed.take() {
+            return Err(text);
+        }
+        let Some((_, plan)) = &context.first else { continue };
+        body::finish(plan, &context.keep, &mut context.rows);
+        if let Some(text) = stream_load::refused_rows(&context.rows, plan, cluster) {
+            return Err(text);
+        }
+        staged.push(context.rows.stage(plan));
+    }
+    Ok(staged)
 }
 
 pub(crate) fn is_label(label: &str) -> bool {

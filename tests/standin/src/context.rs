@@ -8,7 +8,8 @@ use crate::load_spec::Signature;
 use crate::plan::{Plan, Rows};
 use crate::table::{Keep, Schema};
 
-/// One open transaction on one backend, found by its label alone.
+/// One open transaction on one backend, found by its label alone; of a transaction over several
+/// tables each table has one.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) db: String,
@@ -33,6 +34,13 @@ pub(crate) struct Context {
 }
 
 impl State {
+    /// Takes what all backends hold of a transaction.
+    pub(crate) fn take_contexts(&mut self, txn_id: i64) -> Vec<Context> {
+        let backends = self.backends.iter_mut();
+        let taken = backends.flat_map(|b| b.contexts.extract_if(|_, c| c.txn_id == txn_id));
+        taken.map(|(_, context)| context).collect()
+    }
+
     /// Backends give up contexts that are too old or too long unused.
     pub(crate) fn expire_contexts(&mut self, now_ms: u64) {
         let mut ended = Vec::new();

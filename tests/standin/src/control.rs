@@ -118,7 +118,7 @@ fn unknown(db: &str, table: &str) -> String {
     format!("no table {db}.{table}")
 }
 
-/// Rows as JSON lines; `labels=true` wraps each as `{"label":…,"row":…}`.
+/// Rows as JSON lines, `sorted=true` by their columns; `labels=true` wraps each as `{"label":…,"row":…}`.
 fn rows(cluster: &Cluster, db: &str, table: &str, request: &Request) -> Answer {
     let state = cluster.lock();
     let found = state.table(db, table).ok_or_else(|| unknown(db, table))?;
@@ -127,7 +127,11 @@ fn rows(cluster: &Cluster, db: &str, table: &str, request: &Request) -> Answer {
     }
     let with_label = request.param("labels") == Some("true");
     let mut out = String::new();
-    for (cells, label) in found.rows() {
+    let ordered = match request.param("sorted") {
+        Some("true") => found.sorted_rows(),
+        _ => found.rows().collect(),
+    };
+    for (cells, label) in ordered {
         let row = found.row_json(cells);
         let line =
             if with_label { json!({"label": state.txns.label_of(label), "row": row}) } else { row };

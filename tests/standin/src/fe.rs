@@ -2,6 +2,7 @@
 //! cancel (STREAM_LOAD 2, 4, 5). Discovery and SQL have their own files.
 
 mod discovery;
+mod multi;
 mod reply;
 mod transaction;
 
@@ -224,7 +225,9 @@ impl Ask<'_> {
         }
         let id = match state.txn_of(db, label) {
             Some(txn) if txn.state == TxnState::Prepare => txn.id,
-            _ => return rest_failure(&format!("transaction not found: {label}")),
+            other => {
+                return rest_failure(&self.version().no_cancel_text(label, other.is_some()));
+            }
         };
         state.abort(id, "user cancel", self.now_ms());
         ok().txn(id)

@@ -191,7 +191,7 @@ impl Conn {
                 Some(n) => Framing::Length(n),
             }
         };
-        Body { conn: self, framing, received: 0, gate: None }
+        Body { conn: self, framing, received: 0, gate: None, limit: u64::MAX }
     }
 
     pub(crate) fn send_continue(&mut self) -> io::Result<()> {
@@ -263,6 +263,8 @@ pub(crate) struct Body<'a> {
     framing: Framing,
     received: u64,
     gate: Option<Gate>,
+    /// Payload bytes after which reading fails.
+    limit: u64,
 }
 
 impl Body<'_> {
@@ -271,8 +273,55 @@ impl Body<'_> {
         self.received
     }
 
+    /// Breaks the body off once more than so many bytes have come, as a connection's cap does.
+    pub(crate) fn set_limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
     pub(crate) fn set_gate(&mut self, gate: Gate) {
         self.gate = Some(gate);
+    }
+
+    /// The next bytes of the body where they lie in the connection's buffer; empty at its end.
+    pub(crate) fn piece(&mut self) -> io::Result<&[u8]> {
+        let Some(left) = self.left()? else { return Ok(&[]) };
+        if self.conn.start == self.conn.end && self.conn.fill()? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let start = self.conn.start;
+        let n = (self.conn.end - start).min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.conn.start += n;
+        self.took(n);
+        Ok(&self.conn.buf[start..start + n])
+    }
+
+    /// Bytes that may be read now: of the body, or of the present chunk; `None` at the end.
+    fn left(&mut self) -> io::Result<Option<u64>> {
+        if let Some(gate) = &mut self.gate {
+            gate(self.received)?;
+        }
+        if self.received > self.limit {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        self.next_chunk()?;
+        Ok(match &self.framing {
+            Framing::Done => None,
+            Framing::Length(left) | Framing::Chunked { left, .. } => Some(*left),
+        })
+    }
+
+    fn took(&mut self, n: usize) {
+        self.received += n as u64;
+        match &mut self.framing {
+            Framing::Length(left) => {
+                *left -= n as u64;
+                if *left == 0 {
+                    self.framing = Framing::Done;
+                }
+            }
+            Framing::Chunked { left, .. } => *left -= n as u64,
+            Framing::Done => {}
+        }
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
@@ -300,30 +349,13 @@ impl Body<'_> {
 
 impl Read for Body<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if let Some(gate) = &mut self.gate {
-            gate(self.received)?;
-        }
-        self.next_chunk()?;
-        let left = match &self.framing {
-            Framing::Done => return Ok(0),
-            Framing::Length(left) | Framing::Chunked { left, .. } => *left,
-        };
+        let Some(left) = self.left()? else { return Ok(0) };
         let room = to.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let n = self.conn.read_into(&mut to[..room])?;
         if n == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        self.received += n as u64;
-        match &mut self.framing {
-            Framing::Length(left) => {
-                *left -= n as u64;
-                if *left == 0 {
-                    self.framing = Framing::Done;
-                }
-            }
-            Framing::Chunked { left, .. } => *left -= n as u64,
-            Framing::Done => {}
-        }
+        self.took(n);
         Ok(n)
     }
 }

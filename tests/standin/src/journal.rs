@@ -43,7 +43,10 @@ impl Entry {
     }
 }
 
-/// All entries since start or the last reset.
+/// Entries kept; of more, the older half is dropped.
+const MOST_ENTRIES: usize = 200_000;
+
+/// Entries since start or the last reset.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) entries: Vec<Entry>,
@@ -55,6 +58,10 @@ impl Journal {
     pub(crate) fn arrive(&mut self, mut entry: Entry) -> u64 {
         self.last += 1;
         entry.number = self.last;
+        // Long benchmarks must not fill memory with it.
+        if self.entries.len() >= MOST_ENTRIES {
+            self.entries.drain(..MOST_ENTRIES / 2);
+        }
         self.entries.push(entry);
         self.last
     }

@@ -244,6 +244,17 @@ impl Standin {
             .collect()
     }
 
+    /// The visible rows ordered by their columns from left to right.
+    ///
+    /// # Panics
+    /// If there is no such table, or it only counts its rows.
+    pub fn sorted_rows(&self, db: &str, table: &str) -> Vec<Value> {
+        let state = self.cluster.lock();
+        let found = state.table(db, table).unwrap_or_else(|| panic!("no table {db}.{table}"));
+        assert_eq!(found.keep, Keep::Rows, "{db}.{table} only counts its rows");
+        found.sorted_rows().into_iter().map(|(cells, _)| found.row_json(cells)).collect()
+    }
+
     /// How many rows are visible.
     ///
     /// # Panics

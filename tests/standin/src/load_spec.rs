@@ -60,6 +60,8 @@ pub(crate) struct LoadSpec {
     pub(crate) partial_update: bool,
     pub(crate) merge_condition: Option<String>,
     pub(crate) csv: CsvSpec,
+    /// `log_rejected_record_num` asks for rejected records.
+    pub(crate) logs_rejected: bool,
 }
 
 /// Headers that identify a load; a transaction's loads must agree in them.
@@ -141,6 +143,9 @@ impl LoadSpec {
             partial_update,
             merge_condition: headers.filled("merge_condition").map(str::to_owned),
             csv: csv_spec(headers, version, in_transaction)?,
+            logs_rejected: !in_transaction
+                && version.has_rejected_records()
+                && headers.filled("log_rejected_record_num").is_some_and(|n| n != "0"),
         })
     }
 }
@@ -199,9 +204,15 @@ fn refuse_unknown(headers: &Headers) -> Result<(), String> {
         return Err("Can not specify both partitions and temporary partitions".to_owned());
     }
     let set = |name: &&&str| headers.filled(name).is_some();
-    let names = ["where", "partitions", "temporary_partitions", "negative", "envelope"];
+    let names = ["where", "partitions", "temporary_partitions"];
     if let Some(name) = names.iter().find(set) {
         return Err(format!("stand-in: header `{name}` is not imitated"));
+    }
+    if headers.get("negative") == Some("true") {
+        return Err("stand-in: header `negative` is not imitated".to_owned());
+    }
+    if headers.filled("envelope").is_some_and(|v| !v.eq_ignore_ascii_case("none")) {
+        return Err("stand-in: header `envelope` is not imitated".to_owned());
     }
     if is_true(headers, "enable_merge_commit") {
         return Err("stand-in: merge commit is not imitated".to_owned());

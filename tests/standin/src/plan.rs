@@ -14,6 +14,9 @@ use crate::value::{Cell, Misfit};
 /// Lines of an error log per load, as the server keeps.
 const LOG_LINES: usize = 50;
 
+/// A primary key's largest encoded size.
+const LARGEST_KEY_BYTES: usize = 128;
+
 /// The pseudo column that says upsert or delete.
 const OP: &str = "__op";
 
@@ -155,8 +158,20 @@ impl Plan {
             let reason = format!("NULL value in non-nullable column '{name}'");
             return rows.filter(&reason, &shown(&cells));
         }
+        if self.schema.keys == Keys::Primary && self.key_bytes(&cells) > LARGEST_KEY_BYTES {
+            return rows.filter("primary key size exceed the limit", &shown(&cells));
+        }
         rows.total += 1;
         rows.changes.push(Change { delete, cells });
+    }
+
+    fn key_bytes(&self, cells: &[Cell]) -> usize {
+        let keys = self.schema.columns.iter().zip(cells).filter(|(c, _)| c.key);
+        keys.map(|(column, cell)| match cell {
+            Cell::Text(text) if column.ty.is_text() => text.len(),
+            _ => column.ty.bytes() as usize,
+        })
+        .sum()
     }
 
     fn cell(&self, i: usize, value: Field<'_>) -> Result<Cell, String> {

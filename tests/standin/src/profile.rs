@@ -92,6 +92,29 @@ impl Version {
         if self >= Self::V3_2 { "Empty label." } else { "empty label." }
     }
 
+    /// What `_cancel` says of a label it cannot cancel; `known` has a finished transaction.
+    pub(crate) fn no_cancel_text(self, label: &str, known: bool) -> String {
+        match (self >= Self::V4_1, known) {
+            (true, _) => format!("transaction not found: {label}"),
+            (false, true) => format!("running transaction not found, label={label}"),
+            (false, false) => format!("transaction not found, label={label}"),
+        }
+    }
+
+    /// Commit and rollback name the database of a label they do not find.
+    pub(crate) fn names_db_of_lost_label(self) -> bool {
+        self >= Self::V4_1
+    }
+
+    /// A plain load's message when publishing is slow.
+    pub(crate) fn publish_timeout_text(self) -> &'static str {
+        if self == Self::V2_5 {
+            "transaction commit successfully, BUT data will be visible later"
+        } else {
+            "Publish timeout. The data will be visible after a while, "
+        }
+    }
+
     pub(crate) fn cancel_reads_path(self) -> bool {
         self <= Self::V4_0
     }

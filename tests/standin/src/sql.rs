@@ -94,6 +94,9 @@ pub(crate) fn execute(
     let mut scanner = Scanner::new(text)?;
     let verb = scanner.peek_word().unwrap_or_default().to_ascii_uppercase();
     match verb.as_str() {
+        "ADMIN" if scanner.take("ADMIN SHOW FRONTEND CONFIG") => {
+            query::frontend_config(cluster, session, &mut scanner).map(Outcome::Rows)
+        }
         "CREATE" | "DROP" | "ALTER" | "GRANT" | "REVOKE" | "TRUNCATE" | "DELETE" | "RECOVER"
         | "INSERT" | "ADMIN" => ddl::execute(cluster, session, &mut scanner),
         "USE" => {

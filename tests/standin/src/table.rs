@@ -301,6 +301,16 @@ impl Table {
         self.rows.iter().flatten().map(|row| (&*row.cells, row.label))
     }
 
+    /// Visible rows ordered by their columns from left to right, whatever order they came in.
+    pub(crate) fn sorted_rows(&self) -> Vec<(&[Cell], u32)> {
+        let mut rows: Vec<_> = self.rows().collect();
+        rows.sort_by(|(a, _), (b, _)| {
+            let orders = a.iter().zip(b.iter()).map(|(a, b)| compare(a, b));
+            orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        });
+        rows
+    }
+
     pub(crate) fn row_json(&self, cells: &[Cell]) -> Value {
         let pairs = self.schema.columns.iter().zip(cells);
         Value::Object(pairs.map(|(c, v)| (c.name.clone(), v.to_json())).collect::<Map<_, _>>())

@@ -184,6 +184,8 @@ impl State {
         }
         if let Some(txn) = self.txns.newest(db_id, begin.label)
             && txn.state != TxnState::Aborted
+            // An open multi-table label does not stand in a single-table begin's way.
+            && !(txn.multi && !begin.multi && txn.state == TxnState::Prepare)
         {
             let state = txn.state;
             self.record_refused_begin(begin);

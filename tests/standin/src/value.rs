@@ -194,6 +194,10 @@ impl Type {
         }
     }
 
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Char(_) | Self::Varchar(_) | Self::String | Self::Varbinary(_))
+    }
+
     fn int_range(&self) -> Option<(i64, i64)> {
         Some(match self {
             Self::TinyInt => (i64::from(i8::MIN), i64::from(i8::MAX)),

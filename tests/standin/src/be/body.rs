@@ -69,7 +69,7 @@ pub(crate) fn finish(plan: &Plan, keep: &Keep, rows: &mut Rows) {
 fn count(body: &mut Body<'_>, plan: &Plan, keep: &Keep, rows: &mut Rows) -> Result<(), BadBody> {
     let mut counter = Counter::new(plan.spec.format, keep);
     let outcome = match plan.spec.compression {
-        None => pour(body, &mut counter),
+        None => pour_pieces(body, &mut counter),
         Some(how) => decoder(how, &mut *body).and_then(|mut d| pour(&mut d, &mut counter)),
     };
     outcome.map_err(|_| BadBody::Broken)?;
@@ -79,6 +79,15 @@ fn count(body: &mut Body<'_>, plan: &Plan, keep: &Keep, rows: &mut Rows) -> Resu
     rows.total += tally.rows;
     rows.tally.add(tally);
     Ok(())
+}
+
+fn pour_pieces(body: &mut Body<'_>, counter: &mut Counter) -> io::Result<()> {
+    loop {
+        match body.piece()? {
+            [] => return Ok(()),
+            piece => counter.add(piece),
+        }
+    }
 }
 
 fn pour(from: &mut dyn Read, counter: &mut Counter) -> io::Result<()> {

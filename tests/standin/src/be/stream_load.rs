@@ -27,6 +27,7 @@ struct Report {
     rows: Rows,
     received: u64,
     error_url: Option<String>,
+    rejected: bool,
 }
 
 impl Report {
@@ -40,6 +41,7 @@ impl Report {
             rows: Rows::default(),
             received: 0,
             error_url: None,
+            rejected: false,
         }
     }
 }
@@ -187,6 +189,7 @@ impl Load<'_> {
         let mut report = Report::failed(&label, "OK");
         report.txn_id = txn_id;
         let mut body = conn.body(self.request);
+        body.set_limit(self.cluster.lock().limits.streaming_load_max_bytes);
         if let Some(gate) = body_gate(self.cluster, self.hits) {
             body.set_gate(gate);
         }
@@ -207,6 +210,7 @@ impl Load<'_> {
             }
             Ok(hash) => {
                 body::finish(&plan, &keep, &mut report.rows);
+                report.rejected = plan.spec.logs_rejected && report.rows.filtered > 0;
                 self.commit(&mut report, &plan);
                 hash
             }
@@ -243,12 +247,16 @@ impl Load<'_> {
         let committed = state.commit(report.txn_id, self.hits.publish_ms(), now_ms);
         if committed == Committed::PublishTimeout {
             report.status = "Publish Timeout";
-            report.message = "Publish timeout. The data will be visible after a while, ".to_owned();
+            report.message = self.cluster.version.publish_timeout_text().to_owned();
         }
         if let Some(text) = self.hits.failure_after_commit() {
             report.status = "Fail";
             report.message = text.to_owned();
         }
+    }
+
+    fn host(&self) -> String {
+        self.cluster.lock().backends[self.be].addr.ip().to_string()
     }
 
     fn answer(&self, report: &Report, close: bool) -> Handled {
@@ -279,6 +287,10 @@ impl Load<'_> {
             .add("CommitAndPublishTimeMs", 0);
         if let Some(url) = &report.error_url {
             fields.add("ErrorURL", url.as_str());
+        }
+        if report.rejected {
+            let path = format!("{}:/rejected_record/{}", self.host(), report.label);
+            fields.add("RejectedRecordPath", path);
         }
         let mut reply = fields.reply();
         reply.close = close;

@@ -8,7 +8,9 @@ use std::time::Instant;
 use super::body::{self, BadBody};
 use super::reply::Fields;
 use super::stream_load::refused_rows;
-use super::{begin, check_length, existing_job, keep_error_log, label_used, login, timestamp};
+use super::{
+    begin, check_length, existing_job, keep_error_log, label_used, login, may_load, timestamp,
+};
 use crate::cluster::{Cluster, State};
 use crate::context::Context;
 use crate::fault::Hits;
@@ -16,7 +18,7 @@ use crate::http::{Conn, Request};
 use crate::load_spec::{Format, LoadSpec, signature, timeout_seconds};
 use crate::plan::{Plan, Rows};
 use crate::service::{Handled, Rest, body_gate};
-use crate::txn::{Begin, Committed, LOST, Refusal};
+use crate::txn::{Begin, Committed, LOST, Refusal, TxnState};
 
 const OK: &str = "OK";
 const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
@@ -55,6 +57,8 @@ struct Ask<'a> {
     request: &'a Request,
     hits: &'a Hits,
     label: &'a str,
+    /// What the context is found by: the label, and the table where there may be several.
+    key: String,
     db: &'a str,
     table: &'a str,
     started: Instant,
@@ -69,17 +73,27 @@ pub(super) fn handle(
     op: &str,
 ) -> Handled {
     let header = |name: &str| request.headers.get(name).unwrap_or_default();
+    let is_multi = op == "load"
+        && cluster.version.has_multi_table()
+        && header("transaction_type").eq_ignore_ascii_case("multi");
     let ask = Ask {
         cluster,
         be,
         request,
         hits,
         label: header("label"),
+        key: match is_multi {
+            true => format!("{}\n{}", header("label"), header("table")),
+            false => header("label").to_owned(),
+        },
         db: header("db"),
         table: header("table"),
         started: Instant::now(),
     };
     if op == "load" {
+        if is_multi && let Err(error) = ask.join_multi() {
+            return ask.error(&error);
+        }
         return ask.load(conn);
     }
     let outcome = ask.check_managing(op).and_then(|()| match op {
@@ -125,7 +139,7 @@ impl Ask<'_> {
 
     fn names(&self) -> (String, String) {
         let state = self.cluster.lock();
-        match state.backends[self.be].contexts.get(self.label) {
+        match state.backends[self.be].contexts.get(&self.key) {
             Some(c) => (c.db.clone(), c.table.clone()),
             None => Default::default(),
         }
@@ -157,7 +171,7 @@ impl Ask<'_> {
         let login = login(self.request).map_err(|text| Error::new(INTERNAL_ERROR, text))?;
         let now_ms = self.now_ms();
         let mut state = self.cluster.lock();
-        if state.backends[self.be].contexts.contains_key(self.label) {
+        if state.backends[self.be].contexts.contains_key(&self.key) {
             return Err(Error { existing: Some(""), ..Error::new(LABEL_ALREADY_EXISTS, "") });
         }
         let seconds = |name| {
@@ -179,26 +193,8 @@ impl Ask<'_> {
         let txn_id = begin(&mut state, version, &login, &wanted, now_ms)
             .map_err(|refusal| self.refused(refusal))?;
         let timeout_s = timeout_s.unwrap_or(state.limits.stream_load_default_timeout_second);
-        let table = state.table(self.db, self.table);
-        let table = table.ok_or_else(|| Error::new(ANALYSIS_ERROR, "unknown table"))?;
-        let context = Context {
-            db: self.db.to_owned(),
-            table: self.table.to_owned(),
-            txn_id,
-            schema: Arc::clone(&table.schema),
-            keep: table.keep.clone(),
-            first: None,
-            rows: Rows::default(),
-            declared_bytes: 0,
-            received_bytes: 0,
-            failed: None,
-            busy: false,
-            begun_ms: now_ms,
-            used_ms: now_ms,
-            timeout_s,
-            idle_timeout_s,
-        };
-        state.backends[self.be].contexts.insert(self.label.to_owned(), context);
+        let context = self.context(&state, txn_id, now_ms, timeout_s, idle_timeout_s)?;
+        state.backends[self.be].contexts.insert(self.key.clone(), context);
         drop(state);
         let mut fields = Fields::default();
         fields.add("Status", OK).add("Message", "");
@@ -242,6 +238,7 @@ impl Ask<'_> {
             return self.broken(work.txn_id);
         }
         let mut body = conn.body(self.request);
+        body.set_limit(self.cluster.lock().limits.streaming_load_max_bytes);
         if let Some(gate) = body_gate(self.cluster, self.hits) {
             body.set_gate(gate);
         }
@@ -262,6 +259,61 @@ impl Ask<'_> {
         handled.rest(Rest::Read)
     }
 
+    /// Makes a context for a table that an open transaction over several tables meets first.
+    fn join_multi(&self) -> Result<(), Error> {
+        let login = login(self.request).map_err(|text| Error::new(INTERNAL_ERROR, text))?;
+        let now_ms = self.now_ms();
+        let mut state = self.cluster.lock();
+        let txn_id = match state.txn_of(self.db, self.label) {
+            Some(txn) if txn.multi && txn.state == TxnState::Prepare => txn.id,
+            _ => {
+                let text = format!("Transaction with label {} not exists", self.label);
+                return Err(Error::new(TXN_NOT_EXISTS, text));
+            }
+        };
+        if state.backends[self.be].contexts.contains_key(&self.key) {
+            return Ok(());
+        }
+        may_load(&state, &login, self.db, self.table)
+            .map_err(|text| Error::new(ANALYSIS_ERROR, text).txn(txn_id))?;
+        let timeout_s = state.limits.stream_load_default_timeout_second;
+        let context = self.context(&state, txn_id, now_ms, timeout_s, None)?;
+        state.backends[self.be].contexts.insert(self.key.clone(), context);
+        Ok(())
+    }
+
+    /// A fresh context for this request's table.
+    fn context(
+        &self,
+        state: &State,
+        txn_id: i64,
+        now_ms: u64,
+        timeout_s: u64,
+        idle_timeout_s: Option<u64>,
+    ) -> Result<Context, Error> {
+        let table = state.table(self.db, self.table).ok_or_else(|| {
+            let text = format!("unknown table \"{}.{}\"", self.db, self.table);
+            Error::new(ANALYSIS_ERROR, text)
+        })?;
+        Ok(Context {
+            db: self.db.to_owned(),
+            table: self.table.to_owned(),
+            txn_id,
+            schema: Arc::clone(&table.schema),
+            keep: table.keep.clone(),
+            first: None,
+            rows: Rows::default(),
+            declared_bytes: 0,
+            received_bytes: 0,
+            failed: None,
+            busy: false,
+            begun_ms: now_ms,
+            used_ms: now_ms,
+            timeout_s,
+            idle_timeout_s,
+        })
+    }
+
     /// Checks a load and takes the context for it.
     fn start_load(&self) -> Result<(Rows, Work), Error> {
         if self.label.is_empty() {
@@ -270,7 +322,7 @@ impl Ask<'_> {
         let now_ms = self.now_ms();
         let mut guard = self.cluster.lock();
         let state = &mut *guard;
-        let Some(context) = state.backends[self.be].contexts.get(self.label) else {
+        let Some(context) = state.backends[self.be].contexts.get(&self.key) else {
             let text = format!("Transaction with label {} not exists", self.label);
             return Err(Error::new(TXN_NOT_EXISTS, text));
         };
@@ -286,7 +338,7 @@ impl Ask<'_> {
         }
         match self.plan(state, now_ms) {
             Ok(work) => {
-                let context = state.backends[self.be].contexts.get_mut(self.label);
+                let context = state.backends[self.be].contexts.get_mut(&self.key);
                 let context = context.ok_or_else(|| Error::new(TXN_NOT_EXISTS, ""))?;
                 context.busy = true;
                 context.declared_bytes += self.request.content_length().unwrap_or(0);
@@ -303,7 +355,7 @@ impl Ask<'_> {
 
     fn plan(&self, state: &State, now_ms: u64) -> Result<Work, String> {
         let headers = &self.request.headers;
-        let context = &state.backends[self.be].contexts[self.label];
+        let context = &state.backends[self.be].contexts[&self.key];
         if let Some(text) = self.hits.failure() {
             return Err(text.to_owned());
         }
@@ -331,14 +383,14 @@ impl Ask<'_> {
 
     /// Rolls a transaction back at the frontend and forgets it here.
     fn roll_back(&self, state: &mut State, txn_id: i64, reason: &str, now_ms: u64) {
-        state.backends[self.be].contexts.remove(self.label);
+        state.backends[self.be].contexts.remove(&self.key);
         state.abort(txn_id, reason, now_ms);
     }
 
     fn broken(&self, txn_id: i64) -> Handled {
         let now_ms = self.now_ms();
         let mut state = self.cluster.lock();
-        let context = state.backends[self.be].contexts.get(self.label);
+        let context = state.backends[self.be].contexts.get(&self.key);
         if context.is_some_and(|c| c.txn_id == txn_id) {
             let reason = "receive body don't equal with body bytes";
             self.roll_back(&mut state, txn_id, reason, now_ms);
@@ -350,7 +402,7 @@ impl Ask<'_> {
     fn end_load(&self, txn_id: i64, rows: Rows, received: u64, failed: Option<String>) -> Handled {
         let now_ms = self.now_ms();
         let mut state = self.cluster.lock();
-        let context = state.backends[self.be].contexts.get_mut(self.label);
+        let context = state.backends[self.be].contexts.get_mut(&self.key);
         let Some(context) = context.filter(|c| c.txn_id == txn_id) else {
             return Handled::gone("context lost").txn(txn_id);
         };
@@ -381,7 +433,7 @@ impl Ask<'_> {
         let prepared_timeout_s = self.prepared_timeout(prepare)?;
         let mut guard = self.cluster.lock();
         let state = &mut *guard;
-        let Some(context) = state.backends[self.be].contexts.get(self.label) else {
+        let Some(context) = state.backends[self.be].contexts.get(&self.key) else {
             let text = format!("transaction with label {} not exists", self.label);
             return Err(Error::new(TXN_NOT_EXISTS, text));
         };
@@ -394,7 +446,7 @@ impl Ask<'_> {
             return Err(in_processing().txn(txn_id));
         }
         // From here the context is gone, whatever comes of it.
-        let mut context = match state.backends[self.be].contexts.remove(self.label) {
+        let mut context = match state.backends[self.be].contexts.remove(&self.key) {
             Some(context) => context,
             None => return Err(Error::new(TXN_NOT_EXISTS, "")),
         };
@@ -483,10 +535,9 @@ impl Ask<'_> {
         }
         match committed {
             Committed::Visible => Ok((OK, String::new())),
-            Committed::PublishTimeout => Ok((
-                "PUBLISH_TIMEOUT",
-                "Publish timeout. The data will be visible after a while, ".to_owned(),
-            )),
+            Committed::PublishTimeout => {
+                Ok(("PUBLISH_TIMEOUT", self.cluster.version.publish_timeout_text().to_owned()))
+            }
         }
     }
 
@@ -509,7 +560,7 @@ impl Ask<'_> {
     fn rollback(&self) -> Result<Handled, Error> {
         let now_ms = self.now_ms();
         let mut state = self.cluster.lock();
-        let Some(context) = state.backends[self.be].contexts.get(self.label) else {
+        let Some(context) = state.backends[self.be].contexts.get(&self.key) else {
             let text = format!("transaction with label {} not exists", self.label);
             return Err(Error::new(TXN_NOT_EXISTS, text));
         };

@@ -196,7 +196,11 @@ fn query_of(body: &[u8]) -> Result<String, String> {
             "http query does not support execute multiple query".to_owned()
         });
     };
-    let verb = one.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    let mut words = one.split_whitespace().map(str::to_ascii_uppercase);
+    let verb = match words.next().as_deref() {
+        Some("ADMIN") => words.next().unwrap_or_default(),
+        verb => verb.unwrap_or_default().to_owned(),
+    };
     if !matches!(verb.as_str(), "SELECT" | "SHOW" | "EXPLAIN" | "DESC" | "DESCRIBE" | "KILL") {
         return Err(ONLY_READS.to_owned());
     }

@@ -2,11 +2,10 @@
 //! to, and commit and rollback once a transaction is past PREPARE (STREAM_LOAD 5.1, 5.2).
 
 use super::Ask;
-use super::reply::{gson, txn_failure, txn_ok};
+use super::reply::{txn_failure, txn_ok};
 use crate::cluster::State;
-use crate::http::Reply;
 use crate::service::Handled;
-use crate::txn::{Begin, Refusal, Txn, TxnState};
+use crate::txn::{Txn, TxnState};
 
 const DDL: &str = "com.starrocks.common.DdlException";
 
@@ -25,7 +24,7 @@ impl Ask<'_> {
         }
     }
 
-    fn failed(&self, text: &str) -> Handled {
+    pub(super) fn failed(&self, text: &str) -> Handled {
         txn_failure(self.version().user_exception(), text)
     }
 
@@ -47,6 +46,9 @@ impl Ask<'_> {
                 let text = format!("For input string: \"{text}\"");
                 return Err(txn_failure("java.lang.NumberFormatException", &text));
             }
+        }
+        if ["channel_id", "channel_num"].iter().any(|n| !self.header(n).is_empty()) {
+            return Err(self.failed("stand-in: channel transactions are not imitated"));
         }
         let (db, label) = (self.header("db"), self.header("label"));
         if db.is_empty() {
@@ -97,7 +99,7 @@ impl Ask<'_> {
         if let Some(be) = state.label_map.get(label, now_ms, &state.limits) {
             return Some(Some(be));
         }
-        state.txn_of(db, label).map(|txn| txn.be)
+        state.txn_of(db, label).filter(|txn| !txn.multi).map(|txn| txn.be)
     }
 
     fn to_backend(&self, state: &State, be: Option<usize>) -> Result<Handled, Handled> {
@@ -148,7 +150,7 @@ impl Ask<'_> {
                 let txn = state.txn_of(db, label);
                 return txn.ok_or_else(|| self.no_transaction(db, label));
             }
-            None if mapped.is_some() => {
+            None if mapped.is_some() || !self.version().names_db_of_lost_label() => {
                 return Err(self.failed(&format!("No transaction found by label {label}")));
             }
             None => return Err(self.no_transaction(db, label)),
@@ -220,74 +222,4 @@ impl Ask<'_> {
             }
         }
     }
-
-    /// A multi-table transaction: begin, commit and rollback of an empty one; loads are refused.
-    fn multi(
-        &self,
-        state: &mut State,
-        op: &str,
-        db: &str,
-        label: &str,
-    ) -> Result<Handled, Handled> {
-        let known = state.txn_of(db, label).map(|t| (t.id, t.state, t.multi));
-        let plain_ok = || {
-            let body = "{\"Status\":\"OK\",\"Message\":\"\"}".to_owned();
-            Handled::new(Reply::json(body), "OK")
-        };
-        match (op, known) {
-            ("prepare", _) => Err(self.failed("Unsupported operation: TXN_PREPARE")),
-            ("load", _) => {
-                Err(self.failed("stand-in: loads of multi-table transactions are not imitated"))
-            }
-            ("begin", Some((_, TxnState::Prepare, true)) | None) => {
-                if known.is_none() {
-                    self.begin_multi(state, db, label)?;
-                }
-                Ok(plain_ok())
-            }
-            ("begin", Some((_, TxnState::Aborted, _))) => {
-                self.begin_multi(state, db, label)?;
-                Ok(plain_ok())
-            }
-            ("begin", Some((_, held, _))) => Ok(odd_begin(label, held)),
-            ("commit", None) => {
-                Err(self.failed(&format!("stream load task {label} does not exist")))
-            }
-            ("commit", Some((id, _, true))) => {
-                state.commit(id, None, self.now_ms());
-                Ok(plain_ok())
-            }
-            ("rollback", None) => {
-                Err(self.failed(&format!("stream load task{label}does not exist")))
-            }
-            ("rollback", Some((id, ..))) => {
-                state.abort(id, "manual abort", self.now_ms());
-                Ok(plain_ok())
-            }
-            _ => Err(self.failed(&format!("stream load task {label} does not exist"))),
-        }
-    }
-
-    fn begin_multi(&self, state: &mut State, db: &str, label: &str) -> Result<i64, Handled> {
-        let begin = Begin { db, table: "", label, be: None, timeout_s: None, multi: true };
-        state.begin(&begin, self.now_ms()).map_err(|refusal| match refusal {
-            Refusal::Text(text) => self.failed(&text),
-            Refusal::LabelUsed { .. } => {
-                self.failed(&format!("Label [{label}] has already been used."))
-            }
-        })
-    }
-}
-
-/// A multi begin on a label that another task holds: OK, and the message tells.
-fn odd_begin(label: &str, held: TxnState) -> Handled {
-    let text = match held {
-        TxnState::Prepared => format!("stream load task {label} has already been prepared"),
-        TxnState::Prepare => format!("stream load {label} channel 0 has already begun"),
-        TxnState::Committed | TxnState::Visible | TxnState::Aborted => {
-            format!("stream load task {label} has already been finished")
-        }
-    };
-    let body = format!("{{\"Status\":\"OK\",\"Message\":{}}}", gson(&text));
-    Handled::new(Reply::json(body), "OK")
 }

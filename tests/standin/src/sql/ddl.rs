@@ -144,6 +144,9 @@ fn set_config(state: &mut State, scanner: &mut Scanner) -> Done {
             "label_keep_max_num" => limits.label_keep_max_num = size,
             "label_keep_max_second" => limits.label_keep_max_second = number,
             "max_running_txn_num_per_db" => limits.max_running_txn_num_per_db = size,
+            // Backend settings in real life; there is one place to set them here.
+            "streaming_load_max_mb" => limits.streaming_load_max_bytes = number << 20,
+            "streaming_load_max_batch_size_mb" => limits.json_max_bytes = number << 20,
             "stream_load_default_timeout_second" => {
                 limits.stream_load_default_timeout_second = number;
             }

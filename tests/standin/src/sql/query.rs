@@ -155,6 +155,40 @@ fn show_tables(
     Ok(listing(names, rows))
 }
 
+/// ADMIN SHOW FRONTEND CONFIG [LIKE '…']: the limits the stand-in has.
+pub(super) fn frontend_config(
+    cluster: &Cluster,
+    session: &Session,
+    scanner: &mut Scanner,
+) -> Result<Table> {
+    let like = if scanner.take("LIKE") { Some(scanner.text()?) } else { None };
+    scanner.end()?;
+    let state = cluster.lock();
+    if !user(&state, session).is_some_and(|u| u.operate) {
+        let text = "Access denied; you need (at least one of) the OPERATE privilege(s) on SYSTEM \
+                    for this operation.";
+        return Err(SqlError::new(5203, text));
+    }
+    let limits = &state.limits;
+    let rows = [
+        ("label_keep_max_num", limits.label_keep_max_num as u64),
+        ("label_keep_max_second", limits.label_keep_max_second),
+        ("label_clean_interval_second", limits.label_clean_interval_second.unwrap_or(14_400)),
+        ("max_running_txn_num_per_db", limits.max_running_txn_num_per_db as u64),
+        ("stream_load_default_timeout_second", limits.stream_load_default_timeout_second),
+        (
+            "prepared_transaction_default_timeout_second",
+            limits.prepared_transaction_default_timeout_second,
+        ),
+    ];
+    let rows = rows
+        .iter()
+        .filter(|(name, _)| like.as_deref().is_none_or(|p| is_like(name, p)))
+        .map(|(name, value)| texts([name, "[]", &value.to_string(), "int", "true", ""]))
+        .collect();
+    Ok(listing(&["Key", "AliasNames", "Value", "Type", "IsMutable", "Comment"], rows))
+}
+
 fn show_nodes(state: &State, session: &Session) -> Result<Table> {
     if !user(state, session).is_some_and(|u| u.operate) {
         let text = "Access denied; you need (at least one of) the OPERATE OR NODE privilege(s) on \
@@ -287,6 +321,9 @@ impl Select {
     fn run(&self, cluster: &Cluster, session: &Session) -> Result<Table> {
         let state = cluster.lock();
         let Some(from) = &self.from else { return self.run_without_table(cluster, session) };
+        if let Some(count) = self.plain_count(&state, session, from)? {
+            return Ok(count);
+        }
         let (names, types, mut rows) = self.source(cluster, &state, session, from)?;
         drop(state);
         let at = |name: &str| {
@@ -365,16 +402,32 @@ impl Select {
         let table = readable(state, session, &db, name, Privilege::Select)?;
         let names = table.schema.columns.iter().map(|c| c.name.clone()).collect();
         let types = table.schema.columns.iter().map(|c| c.ty.create()).collect();
-        // Counting alone must not copy ten million rows, nor miss rows that were only counted.
-        if self.only_counts() {
-            let count = usize::try_from(table.row_count()).unwrap_or(usize::MAX);
-            return Ok((names, types, vec![Vec::new(); count]));
-        }
         if table.keep != crate::table::Keep::Rows {
             return Err(SqlError::new(1064, "stand-in: this table's rows are only counted"));
         }
         let rows = table.rows().map(|(cells, _)| cells.iter().map(shown).collect()).collect();
         Ok((names, types, rows))
+    }
+
+    /// `count(*)` alone: it must not copy ten million rows, nor miss rows that were only counted.
+    fn plain_count(
+        &self,
+        state: &State,
+        session: &Session,
+        from: &[String],
+    ) -> Result<Option<Table>> {
+        let (db, name) = match (from, &session.db) {
+            ([.., db, name], _) | ([name], Some(db)) => (db, name),
+            _ => return Ok(None),
+        };
+        if !self.only_counts() || db.eq_ignore_ascii_case("information_schema") {
+            return Ok(None);
+        }
+        let count = readable(state, session, db, name, Privilege::Select)?.row_count();
+        let columns: Vec<_> =
+            self.items.iter().map(|(_, n)| (n.clone(), "bigint(20)".to_owned())).collect();
+        let row = vec![Value::from(count); columns.len()];
+        Ok(Some(Table { shape: Shape::Select, columns, rows: vec![row] }))
     }
 
     fn only_counts(&self) -> bool {

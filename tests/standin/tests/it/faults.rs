@@ -431,7 +431,9 @@ fn the_process_prints_its_addresses_and_obeys_the_control_endpoints() {
     assert_eq!(get("rows?db=d&table=t").body, "{\"id\":3,\"v\":4}\n");
     let labelled = get("rows?db=d&table=t&labels=true").body;
     assert_eq!(labelled, "{\"label\":\"a\",\"row\":{\"id\":3,\"v\":4}}\n");
+    assert_eq!(get("rows?db=d&table=t&sorted=true").body, "{\"id\":3,\"v\":4}\n");
     assert_eq!(get("count?db=d&table=t").field("rows"), "1");
+    assert_eq!(post("config?name=streaming_load_max_batch_size_mb&value=1", "").status, 200);
     assert!(get("labels?db=d").body.contains("\"state\":\"VISIBLE\""));
     assert_eq!(get("journal").body.lines().count(), 1);
     assert_eq!(post("fault", "{\"op\":\"health\",\"do\":\"answer\",\"status\":500}").status, 200);

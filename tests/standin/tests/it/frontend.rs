@@ -455,3 +455,39 @@ fn a_multi_table_transaction_is_the_frontends_alone() {
     let headers = ["db: d", "table: t", "label: q", "transaction_type: multi"];
     assert_eq!(txn(old.fe(), "begin", &headers, "").field("TxnId"), "1001");
 }
+
+#[test]
+fn a_transaction_over_two_tables_is_committed_at_once() {
+    for version in [Version::V4_0, Version::V4_1] {
+        let standin = start(version);
+        standin.execute("CREATE TABLE d.u (id BIGINT)").unwrap();
+        let run = |op: &str, label: &str, table: &str| {
+            let (label, table) = (format!("label: {label}"), format!("table: {table}"));
+            let headers = ["db: d", &table, &label, "format: json", "transaction_type: multi"];
+            txn(standin.fe(), op, &headers, if op == "load" { "{\"id\":1}" } else { "" })
+        };
+        run("begin", "m", "");
+        for table in ["t", "u", "t"] {
+            assert_eq!(run("load", "m", table).field("Status"), "OK");
+        }
+        assert_eq!((standin.count("d", "t"), standin.count("d", "u")), (0, 0));
+        assert_eq!(state(&standin, "m"), "UNKNOWN");
+        assert_eq!(run("commit", "m", "").field("Status"), "OK");
+        assert_eq!((standin.count("d", "t"), standin.count("d", "u")), (2, 1));
+        assert_eq!(state(&standin, "m"), "VISIBLE");
+        let again = run("begin", "m", "");
+        let odd = version == Version::V4_1;
+        assert_eq!(again.field("Status"), if odd { "OK" } else { "LABEL_ALREADY_EXISTS" });
+        assert_ne!(again.field("Message"), "");
+        run("begin", "n", "");
+        assert_eq!(run("load", "n", "x").field("Message"), "unknown table \"d.x\"");
+        run("load", "n", "u");
+        assert_eq!(run("rollback", "n", "").field("Status"), "OK");
+        assert_eq!(standin.count("d", "u"), 1);
+        // A restart forgets it.
+        run("begin", "o", "");
+        run("load", "o", "u");
+        standin.restart_fe();
+        assert_eq!(run("commit", "o", "").field("Status"), "FAILED");
+    }
+}

@@ -67,3 +67,27 @@ fn an_array_body_is_loaded_element_by_element() {
     let headers = ["db: d", "table: t", "label: x", "format: json"];
     assert_eq!(txn(standin.fe(), "begin", &headers, "").field("Label"), "x");
 }
+
+#[test]
+fn many_loaders_at_once_lose_and_repeat_nothing() {
+    let standin = start(Version::V3_5);
+    std::thread::scope(|scope| {
+        for loader in 0..8 {
+            let standin = &standin;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let label = format!("l{loader}-{n}");
+                    for name in ["begin", "load", "load", "prepare", "commit"] {
+                        assert_eq!(op(standin, name, &label).field("Status"), "OK");
+                    }
+                }
+            });
+        }
+    });
+    let mut labels: Vec<String> =
+        standin.rows_with_labels("d", "t").into_iter().map(|(label, _)| label).collect();
+    assert_eq!(labels.len(), 160);
+    labels.sort();
+    labels.dedup();
+    assert_eq!(labels.len(), 80);
+}

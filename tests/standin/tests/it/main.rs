@@ -7,3 +7,4 @@ mod frontend;
 mod happy;
 mod matrix;
 mod rows;
+mod statements;

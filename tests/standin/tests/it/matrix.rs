@@ -224,6 +224,19 @@ fn after_a_restart_a_prepared_label_has_no_node_but_commits() {
 }
 
 #[test]
+fn older_releases_word_a_lost_label_differently() {
+    let standin = start(Version::V3_5);
+    assert_eq!(cancel(&standin), "transaction not found, label=L");
+    assert_eq!(answer(&standin, "commit"), "FAILED No transaction found by label L");
+    load(&standin, "t", &["label: L", "format: json"], "{\"id\":1}");
+    assert_eq!(cancel(&standin), "running transaction not found, label=L");
+    // The label may stand in the path.
+    op(&standin, "begin", "M");
+    let reply = ask(standin.fe(), "POST", "/api/d/M/_cancel", &[ROOT], "");
+    assert_eq!(reply.field("status"), "OK");
+}
+
+#[test]
 fn the_odd_state_answers_have_their_texts() {
     let standin = start(Version::V4_1);
     let get = |target: &str| ask(standin.fe(), "GET", target, &[ROOT], "").body;

@@ -140,6 +140,10 @@ fn sizes_are_limited_by_the_declared_length() {
     client.write(format!("{head}1a\r\n{body}\r\n0\r\n\r\n").as_bytes());
     let reply = client.read().unwrap();
     assert_eq!((reply.field("Status"), reply.field("LoadBytes")), ("Success".into(), "26".into()));
+    // The cap on the connection holds for chunks as well.
+    let mut client = Client::connect(standin.be());
+    client.write(format!("{head}65\r\n{}\r\n0\r\n\r\n", " ".repeat(101)).as_bytes());
+    assert!(client.read().is_none());
     // In a transaction the sum counts.
     op(&standin, "begin", "l");
     for _ in 0..2 {
@@ -363,6 +367,20 @@ fn primary_key_tables_upsert_and_delete() {
     assert_eq!((reply.field("Status"), plain.count("d", "t")), ("Success".into(), 1));
     let reply = load(&plain, "t", &["format: json", "partial_update: true"], "{\"id\":1}");
     fails(&reply, "Only primary key table support partial update");
+}
+
+#[test]
+fn long_primary_keys_and_rejected_records_are_told() {
+    let standin = with_table(Version::V3_5, "id VARCHAR(200)) PRIMARY KEY(id)");
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(129));
+    fails(&load(&standin, "t", &["format: json"], &long), "too many filtered rows");
+    let headers = ["format: json", "max_filter_ratio: 1", "log_rejected_record_num: -1"];
+    let reply = load(&standin, "t", &headers, &format!("{long}{{\"id\":\"y\"}}"));
+    assert_eq!(reply.field("NumberFilteredRows"), "1");
+    assert!(reply.field("RejectedRecordPath").starts_with("127.0.0.1:/"));
+    let target = reply.field("ErrorURL").split_once("/api").unwrap().1.to_owned();
+    let log = ask(standin.be(), "GET", &format!("/api{target}"), &[], "").body;
+    assert!(log.starts_with("Error: primary key size exceed the limit. Row: ['xxx"));
 }
 
 #[test]

@@ -25,6 +25,9 @@ const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// Questions to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// The property that names the SASL mechanism, by either of its names.
+const MECHANISM: [&str; 2] = ["sasl.mechanisms", "sasl.mechanism"];
+
 /// What the group decided, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupEvent {
@@ -76,6 +79,8 @@ pub struct Consumer {
     inner: Arc<BaseConsumer<Mailbox>>,
     queue: Queue<Mailbox>,
     bootstrap: String,
+    /// SASL's, for messages.
+    mechanism: Option<String>,
 }
 
 impl ClientContext for Mailbox {
@@ -162,7 +167,7 @@ impl Consumer {
             };
         }
         config.set_log_level(RDKafkaLogLevel::Critical);
-        let tokens = source.oauth.as_ref().map(TokenSource::new).transpose()?;
+        let tokens = source.oauth.as_ref().map(TokenSource::new);
         let mailbox = Mailbox { tokens, ..Mailbox::default() };
         let inner = config.create_with_context(mailbox).map_err(|error| {
             Problem::usage("cannot make a Kafka client from this configuration")
@@ -171,7 +176,11 @@ impl Consumer {
         })?;
         let inner: Arc<BaseConsumer<Mailbox>> = Arc::new(inner);
         let queue = Queue::new(Arc::clone(&inner));
-        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone() })
+        let mechanism = source.properties.iter().find_map(|(name, value)| match value {
+            PropertyValue::Plain(text) if MECHANISM.contains(&name.as_str()) => Some(text.clone()),
+            _ => None,
+        });
+        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone(), mechanism })
     }
 
     pub fn queue(&self) -> &Queue<Mailbox> {
@@ -436,14 +445,17 @@ impl Consumer {
     }
 
     fn refused(&self, reason: &str) -> Problem {
-        let problem =
-            Problem::usage(format!("Kafka at `{}` refuses the connection", self.bootstrap))
-                .cause(reason);
-        if reason.to_lowercase().contains("ssl") || reason.contains("certificate") {
-            return problem
+        // librdkafka's own words are in capitals; the addresses it names (`sasl_ssl://`) are not.
+        if !reason.contains("SASL") {
+            let what = format!("Kafka at `{}` refuses the connection", self.bootstrap);
+            return Problem::usage(what)
+                .cause(reason)
                 .hint("check `security.protocol` and `ssl.truststore.*` against the listener");
         }
-        problem.hint("check `sasl.mechanism` and the user and password in `sasl.jaas.config`")
+        let login = self.mechanism.as_deref().map_or("login".into(), |m| format!("{m} login"));
+        Problem::usage(format!("Kafka at `{}` refuses the {login}", self.bootstrap))
+            .cause(reason)
+            .hint("check `sasl.mechanism` and the user and password in `sasl.jaas.config`")
     }
 
     fn unreachable(&self, failure: &KafkaError) -> Problem {

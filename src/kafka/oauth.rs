@@ -27,9 +27,8 @@ pub struct TokenSource {
 }
 
 impl TokenSource {
-    /// Refuses extensions that SASL could not carry; asks nobody yet.
-    pub fn new(oauth: &OAuth) -> Result<Self, Problem> {
-        oauth.extensions.iter().try_for_each(check_extension)?;
+    /// Asks nobody yet.
+    pub fn new(oauth: &OAuth) -> Self {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::NativeTls)
             .root_certs(RootCerts::PlatformVerifier)
@@ -48,11 +47,11 @@ impl TokenSource {
             .build();
         let pair = format!("{}:{}", oauth.client_id, oauth.client_secret.reveal());
         let basic = openssl::base64::encode_block(pair.as_bytes());
-        Ok(TokenSource {
+        TokenSource {
             agent: config.new_agent(),
             oauth: oauth.clone(),
             authorization: Secret::new(format!("Basic {basic}")),
-        })
+        }
     }
 
     /// Gets a token. Blocks for some tens of seconds at worst.
@@ -137,7 +136,7 @@ impl TokenSource {
         }
         let principal = claims["sub"].as_str().unwrap_or(&self.oauth.client_id);
         Ok(OAuthToken {
-            token: with_extensions(token, &self.oauth.extensions),
+            token: token.into(),
             principal_name: principal.into(),
             lifetime_ms: expires_ms,
         })
@@ -176,26 +175,6 @@ pub fn unsecured(config: Option<&str>) -> Result<OAuthToken, Problem> {
         principal_name: name.into(),
         lifetime_ms: end_ms,
     })
-}
-
-/// RFC 7628, 3.1: a name is letters, a value printable ASCII and white space; `auth` is the token.
-fn check_extension((name, value): &(String, String)) -> Result<(), Problem> {
-    let name_fits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let fits = |byte: u8| byte.is_ascii_graphic() || b" \t\r\n".contains(&byte);
-    if name_fits && name != "auth" && !value.is_empty() && value.bytes().all(fits) {
-        return Ok(());
-    }
-    let what = format!("`extension_{name}` in `sasl.jaas.config` cannot be sent to a broker");
-    let hint = "a name is letters and not `auth`, a value printable ASCII and not empty";
-    Err(Problem::usage(what).hint(hint))
-}
-
-/// The client's message is `auth=Bearer TOKEN`, then a `name=value` for each extension, each ended
-/// by 0x01 (RFC 7628, 3.1). The Kafka client in use has no door for extensions and sends the token
-/// as it is, so they ride behind it. Neither part can hold a 0x01 of its own: both were checked.
-fn with_extensions(token: &str, extensions: &[(String, String)]) -> String {
-    let extensions = extensions.iter().map(|(name, value)| format!("\x01{name}={value}"));
-    std::iter::once(token.to_owned()).chain(extensions).collect()
 }
 
 /// What a JWT says of itself; null where the token is something else.
@@ -275,7 +254,7 @@ mod tests {
             extensions: vec![],
         };
         change(&mut oauth);
-        let outcome = TokenSource::new(&oauth).unwrap().fetch();
+        let outcome = TokenSource::new(&oauth).fetch();
         (outcome, server.join().unwrap())
     }
 
@@ -320,21 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn extensions_follow_the_token() {
-        let body = r#"{"access_token":"t","expires_in":60}"#;
-        let extensions = vec![("a".into(), "1".into()), ("b".into(), "x y".into())];
-        let (outcome, _) = exchange("200 OK", body, |o| o.extensions = extensions);
-        assert_eq!(outcome.ok().expect("a token").token, "t\x01a=1\x01b=x y");
-    }
-
-    #[test]
-    fn extensions_that_sasl_cannot_carry_are_refused() {
-        for (name, value) in [("auth", "x"), ("a1", "x"), ("a", "x\x01auth=y"), ("a", "")] {
-            check_extension(&(name.into(), value.into())).expect_err("refused");
-        }
-    }
-
-    #[test]
     fn a_refusal_names_endpoint_and_reason_and_never_the_secret() {
         let body = r#"{"error":"invalid_client","error_description":"no such secret: hunter2"}"#;
         check_refused("401 Unauthorized", body, Kind::Usage, "invalid_client; no such secret");
@@ -362,7 +326,7 @@ mod tests {
             scope: None,
             extensions: vec![],
         };
-        let problem = TokenSource::new(&oauth).unwrap().fetch().err().expect("nobody is there");
+        let problem = TokenSource::new(&oauth).fetch().err().expect("nobody is there");
         assert_eq!(problem.kind, Kind::Unavailable);
         assert!(problem.what.ends_with(&format!("`http://127.0.0.1:{port}/token`")), "{problem:?}");
         assert!(!format!("{problem:?}").contains(SECRET), "{problem:?}");

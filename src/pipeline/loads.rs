@@ -38,7 +38,7 @@ pub enum Work {
     AskState,
     AskStateEverywhere,
     AskHistory,
-    /// Label mode: everything in one plain load.
+    /// Everything in one plain load; answered as the commit it stands for.
     StreamLoad(Part),
 }
 
@@ -298,7 +298,7 @@ impl Shared {
             Work::StreamLoad(part) => {
                 let sent = client.stream_load(&name, table, &self.target.headers, &part.body);
                 self.free(part);
-                told.answered(Op::Load, sent)
+                told.answered(Op::Commit, sent)
             }
         }
     }
@@ -462,7 +462,8 @@ fn to_answer(op: Op, reply: &Result<Reply, Failure>) -> Answer {
     match reply {
         Reply::Done(_) => Answer::Ok,
         Reply::Publishing(_) => Answer::Ok,
-        Reply::LabelTaken(JobState::Finished) if op == Op::Load => Answer::Ok,
+        // A plain load repeated under its label: loaded the first time.
+        Reply::LabelTaken(JobState::Finished) if op == Op::Commit => Answer::Ok,
         Reply::LabelTaken(_) => Answer::Refused(Refusal::LabelTaken),
         Reply::NoTransaction(_) => Answer::Refused(Refusal::NotFound),
         Reply::Busy(_) => Answer::Refused(Refusal::Busy),

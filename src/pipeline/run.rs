@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::batch::{self, Framing, Part};
-use crate::config::job::{Body, Compression, DeliveryChoice, Extent, Job, Reset, Retries, Start};
+use crate::config::job::{
+    Body, Compression, DeliveryChoice, Extent, Job, Reset, Retries, Start, Topics,
+};
 use crate::delivery::{
     self, Action, Answer, CursorWrite, Fetched, Input, Label, Machine, Mode, OnUnknown, Opening,
     Prefix, Reading, Receipt, RunId, Seq, Settings, StartAt, Table, WriteError, WriteOutcome,
@@ -25,7 +27,7 @@ use crate::mapping::route;
 use crate::pipeline::books::{self, Books, Counted, Sent};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::lane::{self, OwedRows, Plan, Said, Ticket};
-use crate::pipeline::loads::{Done, Loads, Target, What, Work};
+use crate::pipeline::loads::{Done, Loads, Target, What, Work, unreachable_node};
 use crate::pipeline::positions::Positions;
 use crate::pipeline::{Inbox, Outbox, Stop};
 use crate::record::{Offset, OffsetRange, Partition};
@@ -49,7 +51,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Retries of a bounded run where nothing else was said: about half a minute in all.
 const LOAD_RETRIES: u32 = 6;
 /// A bounded run drains this long on a signal.
-const LOAD_DRAIN: Duration = Duration::from_secs(30);
+const LOAD_DRAIN: Duration = Duration::from_secs(10);
 /// Joining a group takes no longer, unless a dead member holds a place.
 const JOIN_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a transaction may stay open: a batch is far shorter.
@@ -86,6 +88,8 @@ struct Run<'a> {
     report: &'a mut dyn FnMut(Event),
     machine: Machine,
     mode: Mode,
+    /// No transaction interface: batches are kept and sent by plain loads.
+    plain: bool,
     plan: Arc<Plan>,
     loads: &'a Loads,
     lanes: &'a [SyncSender<lane::Job>],
@@ -151,7 +155,7 @@ struct Batch {
     ends: Vec<OffsetRange>,
     labels: BTreeMap<String, Label>,
     entry: books::Entry,
-    /// Label mode: rows kept until the intent is written.
+    /// For plain loads: rows kept until the commit.
     kept: BTreeMap<String, Vec<Part>>,
     kept_bytes: u64,
 }
@@ -189,6 +193,7 @@ pub(super) fn run(
             report,
             machine: Machine::new(prepared.settings),
             mode: prepared.mode,
+            plain: prepared.plain,
             plan: Arc::clone(&plan),
             loads: &loads,
             lanes: &lanes,
@@ -239,6 +244,7 @@ pub(super) fn run(
 struct Prepared {
     settings: Settings,
     mode: Mode,
+    plain: bool,
     plan: Arc<Plan>,
     target: Target,
     topics: Vec<(String, u32)>,
@@ -266,10 +272,20 @@ fn prepare(
         )));
     }
     topics.sort();
+    if let (true, Topics::Matching(pattern)) = (topics.is_empty(), &job.source.topics) {
+        let text = format!("no topic on `{}` matches `{}`", job.source.bootstrap, pattern.as_str());
+        match extent {
+            Extent::Until(_) => {
+                return Err(Problem::usage(text)
+                    .hint("the pattern must match the whole name: `orders` does not match `orders_eu`, `orders.*` does"));
+            }
+            Extent::Forever { .. } => report(Event::Warning { text, hint: None }),
+        }
+    }
     consumer.refuse_connect_workers(&job.source.group)?;
     let tables = tables_of(job, &topics);
     let idempotent = check_tables(job, &client, &topics)?;
-    let mode = mode(job, &client)?;
+    let (mode, plain) = mode(job, &client)?;
     let wanted = wanted(job, &topics);
     let ends = match extent {
         Extent::Until(bounds) => extent::ends(consumer, bounds.until, &wanted)?,
@@ -315,12 +331,11 @@ fn prepare(
         settle_only: orders.settle,
     };
     let budget = Arc::new(Budget::new(rows_budget(job.memory_bytes)));
-    let in_labels = mode == Mode::Labelled;
     let plan = Arc::new(Plan {
         format: job.format.clone(),
         routes: job.routes.clone(),
-        // In label mode parts are joined first and compressed then.
-        compression: if in_labels { Compression::None } else { job.target.compression },
+        // For a plain load parts are joined first and compressed then.
+        compression: if plain { Compression::None } else { job.target.compression },
         part_bytes: usize::try_from((job.memory_bytes / 24).clamp(256 << 10, 8 << 20))
             .unwrap_or(4 << 20),
         enclose: header(job, "enclose").and_then(|text| text.bytes().next()),
@@ -347,12 +362,23 @@ fn prepare(
         user: job.target.user.clone(),
         budget,
     };
-    Ok(Prepared { settings, mode, plan, target, topics, ends, group: job.source.group.clone() })
+    Ok(Prepared {
+        settings,
+        mode,
+        plain,
+        plan,
+        target,
+        topics,
+        ends,
+        group: job.source.group.clone(),
+    })
 }
 
 impl Run<'_> {
     fn until_finished(&mut self) -> Result<(), Problem> {
-        self.consumer.subscribe(&self.topics)?;
+        if !self.topics.is_empty() {
+            self.consumer.subscribe(&self.topics)?;
+        }
         let mut busy = false;
         while !self.finished {
             self.serve_group()?;
@@ -465,6 +491,17 @@ impl Run<'_> {
                 self.drop_batch(seq);
                 Ok(None)
             }
+            // A plain load has no steps before it: everything is sent with the commit.
+            Action::Prepare { label, .. } if self.plain => {
+                Ok(Some(answer(label, delivery::Op::Prepare)))
+            }
+            Action::Commit { label } if self.plain => {
+                self.load_at_once(&label);
+                Ok(None)
+            }
+            Action::RollBack { label } if self.plain => {
+                Ok(Some(answer(label, delivery::Op::RollBack)))
+            }
             Action::Prepare { label, timeout_s } => {
                 self.ask(&label, Work::Prepare { prepared: Duration::from_secs(timeout_s) });
                 Ok(None)
@@ -478,10 +515,6 @@ impl Run<'_> {
             Action::AskState { label } => self.asked(&label, Work::AskState),
             Action::AskStateEverywhere { label } => self.asked(&label, Work::AskStateEverywhere),
             Action::AskHistory { label } => self.asked(&label, Work::AskHistory),
-            Action::Load { label } => {
-                self.load_at_once(&label);
-                Ok(None)
-            }
             Action::FlushDeadLetters => Ok(Some(Input::DeadLettersFlushed(true))),
             Action::WakeAt(at) => {
                 self.wakes.push(Reverse(at));
@@ -710,6 +743,10 @@ impl Run<'_> {
             // Found at start-up and finished for an earlier process.
             return Ok(());
         };
+        let mut batch = batch;
+        for part in std::mem::take(&mut batch.kept).into_values().flatten() {
+            self.free(part);
+        }
         let labels = receipt.labels.iter();
         labels.for_each(|label| self.loads.forget(label));
         let balance = batch.entry.check();
@@ -749,7 +786,6 @@ impl Run<'_> {
                     delivery::Doubt::Forgotten => "StarRocks has forgotten these labels, and nothing else proves their fate",
                     delivery::Doubt::MappingChanged => "rows are owed to some tables only, but records are routed differently now",
                     delivery::Doubt::OwedListTooLong => "the list of owed ranges no longer fits the offset metadata",
-                    delivery::Doubt::SplitBatch => "the batch spans partitions that another process owns now",
                 };
                 let mut problem = Problem::usage(format!(
                     "it is in doubt whether a pending batch of group `{}` was loaded",
@@ -884,7 +920,7 @@ impl Run<'_> {
             Opening::New(label) => {
                 self.owners.insert(label.clone(), (ticket, table.to_string()));
                 let name = self.table_name(table);
-                if self.mode != Mode::Labelled {
+                if !self.plain {
                     self.loads.push(&label, Some(&name), Work::Begin);
                     self.batch(ticket).begins_left += 1;
                 }
@@ -909,13 +945,12 @@ impl Run<'_> {
                 .hint("load them by two runs with different names"));
             }
         };
-        let labelled = self.mode == Mode::Labelled;
         let batch = self.batches.get_mut(&ticket).expect("looked at above");
         let sent: &mut Sent = batch.entry.tables.entry(table.into()).or_default();
         sent.records += part.records;
         sent.rows += part.rows;
         sent.bytes += part.raw_bytes;
-        if labelled {
+        if self.plain {
             batch.kept_bytes += part.body.len() as u64;
             batch.kept.entry(table.into()).or_default().push(part);
         } else {
@@ -956,7 +991,7 @@ impl Run<'_> {
             }
             What::Answered { op, answer, report } => {
                 if let (Some(report), Some((ticket, table))) = (&report, &owner)
-                    && matches!(op, delivery::Op::Prepare | delivery::Op::Load)
+                    && (op == delivery::Op::Prepare || self.plain && op == delivery::Op::Commit)
                 {
                     self.count(*ticket, table, report);
                 }
@@ -997,7 +1032,7 @@ impl Run<'_> {
         }
     }
 
-    /// Label mode: all rows of one table in one request, under the label its intent names.
+    /// A plain load: all rows of one table in one request under one label, which StarRocks takes once.
     fn load_at_once(&mut self, label: &Label) {
         let Some((ticket, table)) = self.owners.get(label).cloned() else { return };
         let Some(batch) = self.batches.get_mut(&ticket) else { return };
@@ -1164,7 +1199,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Label mode holds a whole batch in memory: a third of the budget at most.
+    /// Plain loads hold a whole batch in memory: a third of the budget at most.
     fn plan_limit(&self) -> u64 {
         rows_budget(self.job.memory_bytes) / 3
     }
@@ -1196,7 +1231,7 @@ impl Run<'_> {
 
     /// The budget is spent and nothing is on its way to free it: send what the lanes hold.
     fn make_room(&mut self) {
-        if self.plan.budget.is_spent() && !self.loads.has_bodies() && self.mode != Mode::Labelled {
+        if self.plan.budget.is_spent() && !self.loads.has_bodies() && !self.plain {
             self.send_to_lanes(|| lane::Job::Flush);
         }
     }
@@ -1441,10 +1476,7 @@ fn check_tables(
         }
         let name = TableName { database: job.target.database.clone(), table: table.into() };
         let found = catalog::table(client, &name).map_err(|failure| {
-            crate::pipeline::loads::unreachable_node(
-                &format!("cannot read the columns of `{name}`"),
-                &failure,
-            )
+            unreachable_node(&format!("cannot read the columns of `{name}`"), &failure)
         })?;
         match found {
             catalog::Table::Columns { primary_key: true, .. }
@@ -1484,30 +1516,36 @@ fn check_tables(
     Ok(idempotent)
 }
 
-fn mode(job: &Job, client: &Client) -> Result<Mode, Problem> {
-    let transactions =
-        catalog::has_transactions(client, &job.target.database).map_err(|failure| {
-            crate::pipeline::loads::unreachable_node(
-                "cannot ask StarRocks for its interfaces",
-                &failure,
-            )
-        })?;
-    Ok(match (job.delivery, transactions) {
-        (DeliveryChoice::AtLeastOnce, true) => Mode::AtLeastOnce,
-        (_, true) => Mode::ExactlyOnce,
-        (_, false) => Mode::Labelled,
-    })
+/// What can be promised, and whether by transactions or by plain loads.
+fn mode(job: &Job, client: &Client) -> Result<(Mode, bool), Problem> {
+    let transactions = catalog::has_transactions(client, &job.target.database);
+    let transactions = transactions
+        .map_err(|failure| unreachable_node("cannot ask StarRocks for its interfaces", &failure))?;
+    match (job.delivery, transactions) {
+        (DeliveryChoice::AtLeastOnce, true) => Ok((Mode::AtLeastOnce, false)),
+        (DeliveryChoice::ExactlyOnce | DeliveryChoice::Auto, true) => {
+            Ok((Mode::ExactlyOnce, false))
+        }
+        (DeliveryChoice::AtLeastOnce | DeliveryChoice::Auto, false) => {
+            Ok((Mode::AtLeastOnce, true))
+        }
+        (DeliveryChoice::ExactlyOnce, false) => Err(Problem::usage(
+            "exactly once is not possible: this StarRocks has no transaction interface",
+        )
+        .cause("`/api/transaction` is not answered by the FE; StarRocks has it from 2.4 on")
+        .hint("`--delivery auto` or `at-least-once` loads by plain Stream Load")),
+    }
 }
 
 fn guarantee(mode: Mode) -> (&'static str, &'static str) {
     match mode {
         Mode::ExactlyOnce => ("exactly-once", "each record is loaded exactly once"),
         Mode::AtLeastOnce => ("at-least-once", "no record is lost; a crash may load a batch twice"),
-        Mode::Labelled => (
-            "exactly-once-by-label",
-            "each record is loaded exactly once while StarRocks remembers the label of its load",
-        ),
     }
+}
+
+fn answer(label: Label, op: delivery::Op) -> Input {
+    Input::Answered { label, op, answer: Answer::Ok }
 }
 
 fn load_headers(job: &Job) -> Vec<(String, String)> {

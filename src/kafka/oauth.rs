@@ -272,7 +272,7 @@ mod tests {
     fn a_request_carries_the_client_in_its_header_and_the_scope_in_its_form() {
         let body = r#"{"access_token":"t","expires_in":60}"#;
         let (outcome, request) = exchange("200 OK", body, |o| o.scope = Some("a b&c".into()));
-        outcome.ok().expect("a token");
+        outcome.expect("a token");
         let request = request.to_lowercase();
         assert!(request.starts_with("post /token http/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: basic awq6ahvudgvymg==\r\n"), "{request}");
@@ -284,16 +284,16 @@ mod tests {
     fn an_opaque_token_lives_as_long_as_the_endpoint_says_and_goes_by_the_client() {
         let before = now_ms();
         let body = r#"{"access_token":"opaque","expires_in":60,"token_type":"Bearer"}"#;
-        let token = exchange("200 OK", body, |_| {}).0.ok().expect("a token");
+        let token = exchange("200 OK", body, |_| {}).0.expect("a token");
         assert_eq!((&*token.token, &*token.principal_name), ("opaque", "id"));
         assert!((before + 60_000..=now_ms() + 60_000).contains(&token.lifetime_ms));
     }
 
     #[test]
     fn a_jwt_says_itself_whose_it_is_and_until_when() {
-        let jwt = unsecured(Some("principal=alice")).ok().expect("a token");
+        let jwt = unsecured(Some("principal=alice")).expect("a token");
         let body = json!({ "access_token": jwt.token }).to_string();
-        let token = exchange("200 OK", &body, |_| {}).0.ok().expect("a token");
+        let token = exchange("200 OK", &body, |_| {}).0.expect("a token");
         assert_eq!(token.principal_name, "alice");
         assert_eq!(token.lifetime_ms, jwt.lifetime_ms / 1000 * 1000);
     }

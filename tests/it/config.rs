@@ -613,6 +613,20 @@ fn what_is_wrong_with_authentication_is_said_without_secrets() {
     );
 }
 
+#[test]
+fn sasl_extensions_are_refused_by_name() {
+    check_refused(
+        "consumer.security.protocol=SASL_SSL\nconsumer.sasl.mechanism=OAUTHBEARER\n\
+         consumer.sasl.oauthbearer.token.endpoint.url=https://idp/token\n\
+         consumer.sasl.jaas.config=o.OAuthBearerLoginModule required clientId=\"i\" \
+         clientSecret=\"s\" extension_logicalCluster=\"lkc-1\";\n",
+        "error: `extension_logicalCluster` in `sasl.jaas.config`: not supported yet\n  \
+         cause: SASL extensions cannot be sent with a token\n  \
+         at: f:11 `consumer.sasl.jaas.config`\n\
+         hint: an API key works too: `sasl.mechanism=PLAIN`\n",
+    );
+}
+
 #[cfg(not(feature = "gssapi"))]
 #[test]
 fn kerberos_says_that_this_build_lacks_it() {

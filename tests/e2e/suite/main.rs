@@ -20,3 +20,5 @@ mod routes;
 mod security;
 /// `tail` with a target that stalls.
 mod stalled;
+/// Bars and what is left of them.
+mod terminal;

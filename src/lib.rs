@@ -5,7 +5,9 @@
 
 pub mod data;
 pub mod error;
+pub mod java_regex;
 pub mod record;
 pub mod secret;
 
 pub mod config;
+pub mod convert;

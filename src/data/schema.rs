@@ -237,6 +237,8 @@ struct Node {
     def: SchemaDef,
     logical: Logical,
     index: Option<HashMap<Arc<str>, usize>>,
+    /// Each field's name as a JSON member begins: quoted, escaped, with its colon.
+    prefixes: Vec<Box<str>>,
 }
 
 /// A schema, cheap to clone. Equal by content; [`Schema::is_same`] compares identity.
@@ -249,7 +251,9 @@ impl Schema {
         let index = (def.fields.len() >= INDEXED_FROM).then(|| {
             def.fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect()
         });
-        Schema(Arc::new(Node { def, logical, index }))
+        let prefix = |field: &Field| format!("{}:", serde_json::Value::from(&*field.name)).into();
+        let prefixes = def.fields.iter().map(prefix).collect();
+        Schema(Arc::new(Node { def, logical, index, prefixes }))
     }
 
     /// A required schema of a plain type.
@@ -285,6 +289,11 @@ impl Schema {
 
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.field_at(name).map(|at| &self.0.def.fields[at])
+    }
+
+    /// How field `at` begins as a member of a JSON object: `"name":`.
+    pub fn member_prefix(&self, at: usize) -> Option<&str> {
+        self.0.prefixes.get(at).map(|prefix| &**prefix)
     }
 
     pub fn is_same(&self, other: &Schema) -> bool {

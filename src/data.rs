@@ -8,6 +8,7 @@
 
 pub mod decimal;
 pub mod failure;
+pub mod json_text;
 pub mod literal;
 pub mod number;
 pub mod options;

@@ -11,3 +11,5 @@ pub mod secret;
 
 pub mod config;
 pub mod convert;
+pub mod encode;
+pub mod transform;

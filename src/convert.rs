@@ -2,9 +2,12 @@
 //!
 //! A converter is pure: what it needs from elsewhere (a registry's schema) is handed to it.
 
+pub mod avro;
 pub mod json;
 pub mod json_reader;
+pub mod json_schema;
 pub mod primitive;
+pub mod protobuf;
 pub mod wire;
 
 use std::sync::Arc;
@@ -116,5 +119,89 @@ impl Stage {
             Stage::Value => "VALUE_CONVERTER",
             Stage::Header(_) => "HEADER_CONVERTER",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator of its own: the same bytes on every machine.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.0 >> 33) as usize % sides
+        }
+
+        /// The text with some bytes changed, dropped or doubled.
+        fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
+            let mut out = bytes.to_vec();
+            for _ in 0..=self.roll(4) {
+                if out.is_empty() {
+                    break;
+                }
+                let at = self.roll(out.len());
+                match self.roll(4) {
+                    0 => out[at] = self.roll(256) as u8,
+                    1 => drop(out.remove(at)),
+                    2 => out.truncate(at),
+                    _ => out.insert(at, b"{}[]\",:0-e\\"[self.roll(11)]),
+                }
+            }
+            out
+        }
+    }
+
+    const SEEDS: [&str; 6] = [
+        r#"{"schema":{"type":"struct","fields":[{"field":"a","type":"int32"},{"field":"b","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}}]},"payload":{"a":1,"b":"BOI="}}"#,
+        r#"{"schema":{"type":"map","keys":{"type":"int8"},"values":{"type":"array","items":{"type":"double"}}},"payload":[[1,[1.5,null]]]}"#,
+        r#"{"a":[1,-2.50e3,"\u00e9\ud83d\ude00",{"b":null,"c":true}],"d":12345678901234567890}"#,
+        r#"[{"x":1},{"y":[[],{}]}]"#,
+        "{a:1,\"b\":[2024-01-31,12:34:56.789Z]}",
+        "\u{feff}{\"ä\":\"ö\"}",
+    ];
+
+    #[test]
+    fn damaged_input_is_read_or_refused_but_never_a_panic() {
+        let mut dice = Dice(7);
+        for (class, _, build) in CONVERTERS {
+            for enabled in ["true", "false"] {
+                let options = [("schemas.enable", enabled)].into_iter().collect();
+                let mut converter = build(&options).expect("builds");
+                for round in 0..1_500 {
+                    let bytes = dice.damage(SEEDS[round % SEEDS.len()].as_bytes());
+                    let _ = converter.convert(Some(&bytes));
+                }
+                assert_eq!(converter.java_class(), *class);
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_binary_messages_are_read_or_refused_but_never_a_panic() {
+        let mut dice = Dice(11);
+        let avro = avro::AvroOptions::compile(&Options::default()).expect("defaults");
+        let schema = r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","string"]},{"name":"b","type":{"type":"array","items":"long"}},{"name":"c","type":{"type":"map","values":"bytes"}}]}"#;
+        let avro = avro::AvroDecoder::compile(schema, &[], None, avro).expect("compiles");
+        let proto = protobuf::ProtobufOptions::compile(&Options::default()).expect("defaults");
+        let source = r#"syntax = "proto3"; message R { string a = 1; repeated int64 b = 2; map<string, bytes> c = 3; }"#;
+        let proto =
+            protobuf::ProtobufDecoder::compile(source, &[], &[0], None, proto).expect("compiles");
+        let seed = [2, 6, b'a', b'b', b'c', 4, 2, 4, 0, 2, 2, b'k', 2, 9, 0];
+        for _ in 0..5_000 {
+            let bytes = dice.damage(&seed);
+            let _ = avro.decode(&bytes);
+            let _ = proto.decode(&bytes);
+            let _ = wire::split(None, &bytes, true);
+        }
+    }
+
+    #[test]
+    fn an_unknown_converter_is_refused_by_name() {
+        let failure = Converter::compile("com.acme.Xml", &Options::default()).expect_err("unknown");
+        assert!(failure.message.contains("`com.acme.Xml`"), "{failure}");
+        assert!(Converter::compile("JsonConverter", &Options::default()).is_ok());
     }
 }

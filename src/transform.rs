@@ -30,6 +30,33 @@ pub use side::Side;
 /// One step of a chain. Each lane has its own, so plans need no locks.
 pub trait Transform: fmt::Debug + Send {
     fn apply<'a>(&mut self, record: &mut ConnectRecord<'a>) -> Result<Step<'a>, Failure>;
+
+    /// What it looks at beyond topic, place and time; `$Key` transforms need not say it.
+    fn reads(&self) -> Reads {
+        Reads::VALUE
+    }
+}
+
+/// Parts of a record that a step looks into. A part that nothing reads need not be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reads {
+    pub key: bool,
+    pub value: bool,
+    pub headers: bool,
+}
+
+impl Reads {
+    /// Only topic, place, time, and whether the value is null.
+    pub const NOTHING: Reads = Reads { key: false, value: false, headers: false };
+    pub const VALUE: Reads = Reads { key: false, value: true, headers: false };
+
+    fn and(self, other: Reads) -> Reads {
+        Reads {
+            key: self.key || other.key,
+            value: self.value || other.value,
+            headers: self.headers || other.headers,
+        }
+    }
 }
 
 /// What one transform made of a record.
@@ -278,10 +305,34 @@ impl Chain {
         self.links.is_empty()
     }
 
+    /// What the chain looks into: parts of a record that it does not read need no converter.
+    pub fn reads(&self) -> Reads {
+        self.links.iter().fold(Reads::NOTHING, |all, link| all.and(link.reads()))
+    }
+
+    /// Alias and class of each transform, in order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.links.iter().map(|link| (link.alias.as_str(), link.class.as_str()))
+    }
+
     /// Applies every transform in turn. A drop ends the chain; after a split the remaining
     /// transforms see each record.
     pub fn apply<'a>(&mut self, record: &mut ConnectRecord<'a>) -> Result<Outcome<'a>, StageError> {
         apply_from(&mut self.links, record)
+    }
+}
+
+impl Link {
+    fn reads(&self) -> Reads {
+        let own = self.transform.reads();
+        let side = match self.class.ends_with("$Key") {
+            true if own.value => Reads { key: true, value: false, headers: own.headers },
+            _ => own,
+        };
+        match &self.condition {
+            Some((Predicate::HasHeaderKey(_), _)) => Reads { headers: true, ..side },
+            Some((Predicate::TopicNameMatches(_) | Predicate::RecordIsTombstone, _)) | None => side,
+        }
     }
 }
 
@@ -426,6 +477,33 @@ mod tests {
         ])
         .expect_err("no side");
         assert!(problem.hints[0].contains("Cast$Value"), "{:?}", problem.hints);
+    }
+
+    #[test]
+    fn a_chain_says_which_parts_of_a_record_it_reads() {
+        let reads = |class: &str, more: &[(&str, &str)]| {
+            let mut pairs = vec![("transforms", "a"), ("transforms.a.type", class)];
+            pairs.extend(more);
+            compile(&pairs).expect("compiles").reads()
+        };
+        let regex = [("transforms.a.regex", "a"), ("transforms.a.replacement", "b")];
+        assert_eq!(reads("RegexRouter", &regex), Reads::NOTHING);
+        let key = reads(
+            "org.apache.kafka.connect.transforms.HoistField$Key",
+            &[("transforms.a.field", "k")],
+        );
+        assert_eq!(key, Reads { key: true, ..Reads::NOTHING });
+        let header = [
+            ("transforms.a.predicate", "h"),
+            ("predicates", "h"),
+            ("predicates.h.type", "HasHeaderKey"),
+            ("predicates.h.name", "x"),
+        ];
+        assert_eq!(reads("Filter", &header), Reads { headers: true, ..Reads::NOTHING });
+        assert_eq!(reads("io.debezium.transforms.ExtractNewRecordState", &[]), Reads::VALUE);
+        let metadata = [("transforms.a.key.field", "k"), ("transforms.a.headers.field", "h")];
+        let all = Reads { key: true, value: true, headers: true };
+        assert_eq!(reads("starsink.transforms.Metadata", &metadata), all);
     }
 
     #[test]

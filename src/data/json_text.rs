@@ -75,6 +75,9 @@ fn integer(out: &mut Vec<u8>, schema: Option<&Schema>, value: i64, times: Times)
     {
         return string(out, &text);
     }
+    if value < 0 && schema.is_some_and(|schema| schema.logical() == Logical::Unsigned) {
+        return display(out, value as u64);
+    }
     display(out, value);
 }
 

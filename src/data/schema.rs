@@ -13,6 +13,8 @@ pub const TIME: &str = "org.apache.kafka.connect.data.Time";
 pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
 /// Decimal's parameter that says how many digits stand after the point.
 pub const SCALE: &str = "scale";
+/// Parameter of an int64 whose bits are an unsigned number (Protobuf's uint64): written as such.
+pub const UNSIGNED: &str = "starsink.unsigned";
 
 /// Connect's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,8 +99,10 @@ pub enum Logical {
     ZonedTimestamp,
     /// Struct of a scale and unscaled bytes (Debezium).
     VariableScaleDecimal,
-    /// Text that is JSON (Debezium).
+    /// Text that is JSON (Debezium, and ours for schemas that allow anything).
     Json,
+    /// int64 whose bits are an unsigned number.
+    Unsigned,
 }
 
 impl Logical {
@@ -131,7 +135,10 @@ impl Logical {
             (Type::Struct, "io.debezium.data.VariableScaleDecimal") => {
                 Logical::VariableScaleDecimal
             }
-            (Type::String, "io.debezium.data.Json") => Logical::Json,
+            (Type::String, "io.debezium.data.Json" | "starsink.data.Json") => Logical::Json,
+            (Type::Int64, _) if parameters.iter().any(|(key, _)| &**key == UNSIGNED) => {
+                Logical::Unsigned
+            }
             _ => Logical::Plain,
         }
     }

@@ -97,7 +97,8 @@ pub fn logical_text(schema: &Schema, count: i64) -> Option<String> {
         | Logical::Decimal { .. }
         | Logical::ZonedTimestamp
         | Logical::VariableScaleDecimal
-        | Logical::Json => None,
+        | Logical::Json
+        | Logical::Unsigned => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::date_format::DateFormat;
 use super::router::TimestampRouter;
-use super::{Side, Step, Transform, Why, refuse};
+use super::{Reads, Side, Step, Transform, Why, refuse};
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Datum, Exception, Failure, PlanCache, Schema, Value};
 
@@ -53,6 +53,10 @@ impl Transform for Drop {
         };
         *value = Value { schema, datum: Datum::Null };
         Ok(Step::Keep)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }
 
@@ -163,6 +167,11 @@ impl Transform for ExtractTopic {
             ),
         }
     }
+
+    fn reads(&self) -> Reads {
+        let header = matches!(self.from, From::Header(_));
+        Reads { key: false, value: !header, headers: header }
+    }
 }
 
 /// What TombstoneHandler does (`behavior`); warnings are the reports' affair.
@@ -199,6 +208,10 @@ impl Transform for TombstoneHandler {
             OnTombstone::Pass => Ok(Step::Keep),
             OnTombstone::Fail => refuse(Exception::Data, "Tombstone record encountered"),
         }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }
 

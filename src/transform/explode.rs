@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::{Step, Transform, Why};
+use super::{Reads, Step, Transform, Why};
 use crate::data::options::Options;
 use crate::data::{
     ConnectRecord, Datum, Failure, PlanCache, Schema, SchemaDef, Type, Value, put_member,
@@ -278,6 +278,10 @@ impl Transform for CopyTo {
             out.push(ConnectRecord { topic, ..record.clone() });
         }
         Ok(Step::Split(out))
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }
 

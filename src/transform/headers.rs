@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::side::{fill_default, fill_defaults, map_of, struct_of};
-use super::{Side, Step, Transform};
+use super::{Reads, Side, Step, Transform};
 use crate::data::options::Options;
 use crate::data::{
     ConnectRecord, Datum, Failure, Header, PlanCache, Schema, SchemaDef, Type, Value, literal,
@@ -26,6 +26,10 @@ impl Transform for DropHeaders {
         record.headers.retain(|header| !self.names.iter().any(|name| *name == header.name));
         Ok(Step::Keep)
     }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
+    }
 }
 
 /// Appends a header with a literal that tells its own type.
@@ -47,6 +51,10 @@ impl Transform for InsertHeader {
         let name = Cow::Owned(self.name.clone());
         record.headers.push(Header { name, value: self.value.clone() });
         Ok(Step::Keep)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }
 

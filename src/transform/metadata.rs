@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::side::{fill_defaults, map_of, struct_of};
-use super::{Side, Step, Transform};
+use super::{Reads, Side, Step, Transform};
 use crate::data::options::Options;
 use crate::data::schema::TIMESTAMP;
 use crate::data::{
@@ -265,5 +265,15 @@ impl Transform for Metadata {
         }
         self.inserter.insert(record)?;
         Ok(Step::Keep)
+    }
+
+    fn reads(&self) -> Reads {
+        let headers =
+            |field: &NewField| matches!(field.source, Source::Headers | Source::Header(_));
+        Reads {
+            key: self.takes_key,
+            value: true,
+            headers: self.inserter.fields.iter().any(headers),
+        }
     }
 }

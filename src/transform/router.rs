@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::date_format::DateFormat;
-use super::{Step, Transform, Why};
+use super::{Reads, Step, Transform, Why};
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Exception, Failure};
 use crate::java_regex::JavaRegex;
@@ -21,6 +21,10 @@ impl Filter {
 impl Transform for Filter {
     fn apply<'a>(&mut self, _: &mut ConnectRecord<'a>) -> Result<Step<'a>, Failure> {
         Ok(Step::Drop(Why::Filtered))
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }
 
@@ -59,6 +63,10 @@ impl Transform for RegexRouter {
         self.last = Some((from, record.topic.clone()));
         Ok(Step::Keep)
     }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
+    }
 }
 
 /// Adds the record's time to the topic.
@@ -92,5 +100,9 @@ impl Transform for TimestampRouter {
         };
         record.topic = self.route(&record.topic, millis);
         Ok(Step::Keep)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
     }
 }

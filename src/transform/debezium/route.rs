@@ -8,7 +8,7 @@ use crate::data::options::Options;
 use crate::data::{ConnectRecord, Datum, Failure, PlanCache, Schema, Type};
 use crate::java_regex::JavaRegex;
 use crate::transform::side::struct_of;
-use crate::transform::{Step, Transform};
+use crate::transform::{Reads, Step, Transform};
 
 /// How schema names are made from topics (`schema.name.adjustment.mode`).
 #[derive(Debug, Clone, Copy)]
@@ -174,5 +174,9 @@ impl Transform for TableRouter {
         self.value(record, &topic)?;
         record.topic = topic;
         Ok(Step::Keep)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { key: true, ..Reads::VALUE }
     }
 }

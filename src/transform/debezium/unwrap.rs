@@ -14,7 +14,7 @@ use crate::data::{
     put_member,
 };
 use crate::transform::side::{fill_defaults, struct_of};
-use crate::transform::{Step, Transform, Why};
+use crate::transform::{Reads, Step, Transform, Why};
 
 /// What a delete event becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -522,5 +522,9 @@ impl Transform for Unwrap {
                 if self.keep_tombstones { Ok(Step::Keep) } else { Ok(Step::Drop(Why::Tombstone)) }
             }
         }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { key: self.drop_from_key, value: true, headers: self.drop_header.is_some() }
     }
 }

@@ -229,6 +229,11 @@ pub const TRANSFORMS: &[&[Known]] = &[
         debezium::changes::ChangedFields::build
     ),
     &one!(
+        "io.debezium.transforms.TimezoneConverter",
+        [],
+        debezium::timezone::TimezoneConverter::build
+    ),
+    &one!(
         "com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord",
         [],
         starrocks::AddOp::build

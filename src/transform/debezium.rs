@@ -6,6 +6,7 @@
 
 pub mod changes;
 pub mod route;
+pub mod timezone;
 pub mod unwrap;
 
 use crate::data::{Datum, Schema, Value};

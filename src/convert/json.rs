@@ -16,6 +16,8 @@ use crate::data::{
     Datum, Decimal, Exception, Failure, Logical, Schema, SchemaDef, Type, Value, number, time,
 };
 
+/// Room that a struct gets beyond its fields: transforms append a few.
+const ROOM: usize = 4;
 /// Schemas compared byte by byte before any hashing: a partition rarely mixes more.
 const RECENT: usize = 4;
 
@@ -57,6 +59,9 @@ impl JsonConverter {
 
     pub fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Value<'a>, Failure> {
         let Some(bytes) = bytes else { return Ok(Value::NULL) };
+        if let Some(value) = self.usual_envelope(bytes) {
+            return Ok(value);
+        }
         let text = std::str::from_utf8(bytes).map_err(|error| {
             not_json(&format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1))
         })?;
@@ -78,6 +83,21 @@ impl JsonConverter {
             return Err(not_json(&format!("more text behind the value, at byte {at}")));
         }
         Ok(value)
+    }
+
+    /// The envelope as Java's converter writes it, under the schema of the last message: its schema
+    /// part is compared, not read. `None`: look closer, also for what is wrong.
+    fn usual_envelope<'a>(&mut self, bytes: &'a [u8]) -> Option<Value<'a>> {
+        if !self.schemas_enabled || self.fixed.is_some() {
+            return None;
+        }
+        let (known, schema) = self.cache.recent.first()?;
+        let behind = bytes.strip_prefix(b"{\"schema\":")?.strip_prefix(known.as_bytes())?;
+        let payload = std::str::from_utf8(behind.strip_prefix(b",\"payload\":")?).ok()?;
+        let mut reader = Reader::new(payload);
+        let datum = typed(&mut reader, schema, self.replace_null_with_default).ok()?;
+        reader.expect(b'}', "`}`").ok()?;
+        reader.at_end().then(|| Value::new(schema.clone(), datum))
     }
 
     /// `{"schema": …, "payload": …}` in either order and nothing else.
@@ -261,7 +281,8 @@ fn struct_value<'a>(
         return mismatch(reader, schema);
     }
     reader.open(b'{', "an object").map_err(|error| syntax(&error))?;
-    let mut values = vec![Datum::Null; schema.fields.len()];
+    let mut values = Vec::with_capacity(schema.fields.len() + ROOM);
+    values.resize_with(schema.fields.len(), || Datum::Null);
     // Members mostly come in the schema's order: the next field is tried first.
     let mut next = 0;
     let mut first = true;
@@ -641,6 +662,24 @@ mod tests {
             assert!(failure.message.contains("more text behind the value"), "{failure}");
         }
         assert!(converter.convert(Some(b" {} \n")).is_ok());
+    }
+
+    #[test]
+    fn the_usual_envelope_is_read_as_any_other() {
+        let mut converter = converter(&[]);
+        let message =
+            |payload: &str| format!("{{\"schema\":{{\"type\":\"int8\"}},\"payload\":{payload}}}");
+        for _ in 0..2 {
+            let good = message("7");
+            assert_eq!(
+                converter.convert(Some(good.as_bytes())).expect("valid").datum,
+                Datum::Int8(7)
+            );
+            for bad in ["700", "7,\"x\":1", "7}", "", "\"\u{1}\""] {
+                let bad = message(bad);
+                assert!(converter.convert(Some(bad.as_bytes())).is_err(), "{bad}");
+            }
+        }
     }
 
     #[test]

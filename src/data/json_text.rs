@@ -1,7 +1,5 @@
 //! Values as JSON text, digit for digit. Which text a table's column needs is `encode`'s affair.
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -42,7 +40,7 @@ pub fn write(
         Datum::Bytes(bytes) => string(out, &BASE64.encode(bytes)),
         Datum::Decimal(decimal) => out.extend_from_slice(decimal.to_plain().as_bytes()),
         Datum::Instant(millis) => match times {
-            Times::Numbers => display(out, *millis),
+            Times::Numbers => signed(out, *millis),
             Times::Text => string(out, &time::timestamp_text(*millis, 1_000)),
         },
         Datum::Array(items) => {
@@ -55,8 +53,27 @@ pub fn write(
     Ok(())
 }
 
-fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    write!(out, "{value}").expect("writing into memory does not fail");
+/// A whole number's digits. By hand, because every row has several and formatting is dear.
+fn digits(out: &mut Vec<u8>, negative: bool, mut magnitude: u64) {
+    // The longest uint64 has 20 digits.
+    let mut buffer = [0u8; 20];
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (magnitude % 10) as u8;
+        magnitude /= 10;
+        if magnitude == 0 {
+            break;
+        }
+    }
+    if negative {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&buffer[at..]);
+}
+
+fn signed(out: &mut Vec<u8>, value: i64) {
+    digits(out, value < 0, value.unsigned_abs());
 }
 
 /// A value that a schema requires is missing: its default stands in, if there is one.
@@ -76,9 +93,9 @@ fn integer(out: &mut Vec<u8>, schema: Option<&Schema>, value: i64, times: Times)
         return string(out, &text);
     }
     if value < 0 && schema.is_some_and(|schema| schema.logical() == Logical::Unsigned) {
-        return display(out, value as u64);
+        return digits(out, false, value as u64);
     }
-    display(out, value);
+    signed(out, value);
 }
 
 fn float(out: &mut Vec<u8>, text: &str, finite: bool) {
@@ -172,30 +189,55 @@ fn structure(
 /// Appends a JSON string; only what JSON demands is escaped.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.push(b'"');
     let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0c => b"\\f",
-            0..0x20 => {
-                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-                &[b'\\', b'u', b'0', b'0', high, low]
-            }
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[copied..at]);
-        out.extend_from_slice(escape);
-        copied = at + 1;
-    }
-    out.extend_from_slice(&bytes[copied..]);
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
+    let mut at = 0;
+    loop {
+        let end = plain_end(bytes, at);
+        out.extend_from_slice(&bytes[at..end]);
+        let Some(&byte) = bytes.get(end) else { break };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            _ => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+        }
+        at = end + 1;
+    }
+    out.push(b'"');
+}
+
+/// Where a run of string characters that need no escape ends: at a quote, a backslash, a control
+/// character or the end.
+#[inline]
+pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // Eight bytes at once: a byte is zero in `x` where `(x - ONES) & !x & HIGHS` has its high bit.
+    while let Some(chunk) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let special = zero(word ^ (ONES * u64::from(b'"')))
+            | zero(word ^ (ONES * u64::from(b'\\')))
+            | control;
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while at < bytes.len() && !matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]
@@ -218,6 +260,8 @@ mod tests {
     #[test]
     fn plain_values_are_written_as_the_java_connector_writes_them() {
         let plain = |datum, expect| check(None, datum, Times::Numbers, expect);
+        plain(Datum::Int64(i64::MIN), "-9223372036854775808");
+        plain(Datum::Int8(0), "0");
         plain(Datum::Float32(0.1), "0.1");
         plain(Datum::Float64(1e7), "1.0E7");
         plain(Datum::Float64(f64::NEG_INFINITY), "\"-Infinity\"");
@@ -262,5 +306,19 @@ mod tests {
         check(Some(&schema), row(Datum::Int8(1)), Times::Text, r#"{"a\"":1,"b":null}"#);
         let failure = write(&mut Vec::new(), Some(&schema), &row(Datum::Null), Times::Text);
         assert!(failure.expect_err("required").message.contains("required"));
+    }
+
+    #[test]
+    fn the_end_of_plain_text_is_found_at_every_place() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0x1f, 0x00] {
+                let mut bytes = vec![b'x'; length];
+                bytes.push(special);
+                bytes.extend([b'y'; 9]);
+                assert_eq!(plain_end(&bytes, 0), length, "{special}");
+            }
+            let high = vec![0xc3u8; length];
+            assert_eq!(plain_end(&high, 0), length);
+        }
     }
 }

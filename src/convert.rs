@@ -90,6 +90,14 @@ impl Converter {
         }
     }
 
+    /// Members of Debezium envelopes that need not be read; only JsonConverter makes use of it.
+    pub fn leave_out_of_envelopes(&mut self, members: &[&'static str]) {
+        match self {
+            Converter::Json(json) => json.leave_out_of_envelopes(members),
+            Converter::Primitive(_) | Converter::Literal => {}
+        }
+    }
+
     /// Converts one key, value or header; `None` is Kafka's null.
     pub fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Value<'a>, Failure> {
         match self {

@@ -35,6 +35,22 @@ pub trait Transform: fmt::Debug + Send {
     fn reads(&self) -> Reads {
         Reads::VALUE
     }
+
+    /// What it needs of a Debezium envelope.
+    fn envelope_use(&self) -> EnvelopeUse {
+        EnvelopeUse::All
+    }
+}
+
+/// What a step needs of a Debezium envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvelopeUse {
+    /// Anything, and it may hand on all of it.
+    All,
+    /// The operation and the rows, and hands on the envelope.
+    Rows,
+    /// The operation and the rows, and hands on a row alone.
+    RowsOnly,
 }
 
 /// Parts of a record that a step looks into. A part that nothing reads need not be converted.
@@ -315,6 +331,21 @@ impl Chain {
         self.links.iter().fold(Reads::NOTHING, |all, link| all.and(link.reads()))
     }
 
+    /// Members of a Debezium envelope that no transform looks at before it becomes a row: a converter
+    /// may leave them out.
+    pub fn unused_in_envelopes(&self) -> &'static [&'static str] {
+        for link in &self.links {
+            let conditional = link.condition.is_some();
+            match link.transform.envelope_use() {
+                EnvelopeUse::RowsOnly if !conditional => return &["source", "transaction"],
+                EnvelopeUse::Rows => {}
+                EnvelopeUse::All if link.reads() == Reads::NOTHING => {}
+                EnvelopeUse::RowsOnly | EnvelopeUse::All => return &[],
+            }
+        }
+        &[]
+    }
+
     /// Alias and class of each transform, in order.
     pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         self.links.iter().map(|link| (link.alias.as_str(), link.class.as_str()))
@@ -509,6 +540,25 @@ mod tests {
         let metadata = [("transforms.a.key.field", "k"), ("transforms.a.headers.field", "h")];
         let all = Reads { key: true, value: true, headers: true };
         assert_eq!(reads("starsink.transforms.Metadata", &metadata), all);
+    }
+
+    #[test]
+    fn envelopes_are_needed_whole_unless_they_become_rows_first() {
+        let add = "com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord";
+        let unused = |first: &str, more: &[(&str, &str)]| {
+            let mut pairs = vec![
+                ("transforms", "a,u"),
+                ("transforms.a.type", first),
+                ("transforms.u.type", "io.debezium.transforms.ExtractNewRecordState"),
+            ];
+            pairs.extend(more);
+            compile(&pairs).expect("compiles").unused_in_envelopes().len()
+        };
+        assert_eq!(unused(add, &[]), 2);
+        assert_eq!(unused(add, &[("transforms.u.add.fields", "lsn")]), 0);
+        let delimiter = ("transforms.a.delimiter", "_");
+        assert_eq!(unused("org.apache.kafka.connect.transforms.Flatten$Value", &[delimiter]), 0);
+        assert_eq!(compile(&[]).expect("compiles").unused_in_envelopes().len(), 0);
     }
 
     #[test]

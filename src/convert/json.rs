@@ -34,9 +34,19 @@ pub struct JsonConverter {
 #[derive(Debug, Default)]
 struct SchemaCache {
     /// Most recent first.
-    recent: Vec<(Box<str>, Schema)>,
+    recent: Vec<Recent>,
     all: HashMap<Box<str>, Schema>,
     capacity: usize,
+    /// Members of change events that nothing will look at.
+    unused: Vec<&'static str>,
+}
+
+#[derive(Debug)]
+struct Recent {
+    text: Box<str>,
+    schema: Schema,
+    /// Places of the unused members, if the schema is a change event's.
+    unused: Vec<usize>,
 }
 
 impl JsonConverter {
@@ -55,6 +65,16 @@ impl JsonConverter {
             fixed,
             cache: SchemaCache { capacity, ..SchemaCache::default() },
         })
+    }
+
+    /// Names members of Debezium envelopes that no transform looks at and no row will hold: they are
+    /// checked to be JSON, but stay null. See [`crate::transform::Chain::unused_in_envelopes`].
+    pub fn leave_out_of_envelopes(&mut self, members: &[&'static str]) {
+        self.cache = SchemaCache {
+            unused: members.to_vec(),
+            capacity: self.cache.capacity,
+            ..SchemaCache::default()
+        };
     }
 
     pub fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Value<'a>, Failure> {
@@ -91,11 +111,18 @@ impl JsonConverter {
         if !self.schemas_enabled || self.fixed.is_some() {
             return None;
         }
-        let (known, schema) = self.cache.recent.first()?;
-        let behind = bytes.strip_prefix(b"{\"schema\":")?.strip_prefix(known.as_bytes())?;
+        let Recent { text, schema, unused } = self.cache.recent.first()?;
+        let behind = bytes.strip_prefix(b"{\"schema\":")?.strip_prefix(text.as_bytes())?;
         let payload = std::str::from_utf8(behind.strip_prefix(b",\"payload\":")?).ok()?;
         let mut reader = Reader::new(payload);
-        let datum = typed(&mut reader, schema, self.replace_null_with_default).ok()?;
+        let replace_null = self.replace_null_with_default;
+        let datum = match &unused[..] {
+            [] => typed(&mut reader, schema, replace_null).ok()?,
+            unused if reader.peek() == b'{' => {
+                struct_value(&mut reader, schema, replace_null, unused).ok()?
+            }
+            _ => return None,
+        };
         reader.expect(b'}', "`}`").ok()?;
         reader.at_end().then(|| Value::new(schema.clone(), datum))
     }
@@ -157,10 +184,10 @@ impl SchemaCache {
         }
         // An object's text ends with itself: if a known one comes next, it is that one.
         let rest = reader.rest();
-        if let Some(at) = self.recent.iter().position(|(text, _)| rest.starts_with(&**text)) {
-            reader.advance(self.recent[at].0.len());
+        if let Some(at) = self.recent.iter().position(|known| rest.starts_with(&*known.text)) {
+            reader.advance(self.recent[at].text.len());
             self.recent[..=at].rotate_right(1);
-            return Ok(Some(self.recent[0].1.clone()));
+            return Ok(Some(self.recent[0].schema.clone()));
         }
         let text = reader.raw().map_err(|error| syntax(&error))?;
         let schema = match self.all.get(text) {
@@ -175,7 +202,10 @@ impl SchemaCache {
             }
         };
         if text.starts_with('{') {
-            self.recent.insert(0, (text.into(), schema.clone()));
+            let event = schema.name.as_deref().is_some_and(|name| name.ends_with(".Envelope"));
+            let unused = if event { &self.unused[..] } else { &[] };
+            let unused = unused.iter().filter_map(|name| schema.field_at(name)).collect();
+            self.recent.insert(0, Recent { text: text.into(), schema: schema.clone(), unused });
             self.recent.truncate(RECENT);
         }
         Ok(Some(schema))
@@ -210,7 +240,7 @@ pub fn typed<'a>(
         return null_under(schema, replace_null);
     }
     match schema.kind {
-        Type::Struct => struct_value(reader, schema, replace_null),
+        Type::Struct => struct_value(reader, schema, replace_null, &[]),
         Type::String => match reader.peek() {
             b'"' => reader.string().map(Datum::String).map_err(|error| syntax(&error)),
             _ => mismatch(reader, schema),
@@ -272,10 +302,12 @@ fn null_under<'a>(schema: &Schema, replace_null: bool) -> Result<Datum<'a>, Fail
     }
 }
 
+/// Fields at the `unused` places are skipped and stay null, required or not.
 fn struct_value<'a>(
     reader: &mut Reader<'a>,
     schema: &Schema,
     replace_null: bool,
+    unused: &[usize],
 ) -> Result<Datum<'a>, Failure> {
     if reader.peek() != b'{' {
         return mismatch(reader, schema);
@@ -297,9 +329,10 @@ fn struct_value<'a>(
                 schema.field_at(&name)
             }
         };
-        let Some(at) = at else {
-            // A member that the schema does not know.
+        let Some(at) = at.filter(|at| !unused.contains(at)) else {
+            // A member that the schema does not know, or that nobody wants.
             reader.skip().map_err(|error| syntax(&error))?;
+            next = at.map_or(next, |at| at + 1);
             continue;
         };
         let field = &schema.fields[at];
@@ -307,9 +340,12 @@ fn struct_value<'a>(
             .map_err(|failure| in_field(failure, &field.name))?;
         next = at + 1;
     }
-    for (value, field) in values.iter_mut().zip(&schema.fields) {
+    for (at, (value, field)) in values.iter_mut().zip(&schema.fields).enumerate() {
         // Still null: missing, or null and allowed to be.
-        if value.is_null() && !(field.schema.optional && field.schema.default.is_none()) {
+        if value.is_null()
+            && !(field.schema.optional && field.schema.default.is_none())
+            && !unused.contains(&at)
+        {
             *value = missing(&field.schema, replace_null)
                 .map_err(|failure| in_field(failure, &field.name))?;
         }
@@ -679,6 +715,27 @@ mod tests {
                 let bad = message(bad);
                 assert!(converter.convert(Some(bad.as_bytes())).is_err(), "{bad}");
             }
+        }
+    }
+
+    #[test]
+    fn members_of_change_events_that_nobody_wants_are_checked_but_not_kept() {
+        let message = |name: &str, source: &str| {
+            format!(
+                r#"{{"schema":{{"type":"struct","name":"{name}","fields":[{{"field":"source","type":"string"}},{{"field":"op","type":"string"}}]}},"payload":{{"source":{source},"op":"c"}}}}"#
+            )
+        };
+        let mut converter = converter(&[]);
+        converter.leave_out_of_envelopes(&["source"]);
+        let row = |source| Datum::Struct(vec![source, Datum::text("c")]);
+        for (name, kept) in [("t.Envelope", Datum::Null), ("t.Value", Datum::text("s"))] {
+            let good = message(name, "\"s\"");
+            // The first message of a schema is read whole.
+            converter.convert(Some(good.as_bytes())).expect("valid");
+            let found = converter.convert(Some(good.as_bytes())).expect("valid").datum;
+            assert_eq!(found, row(kept), "{name}");
+            let bad = message(name, "\"s");
+            assert!(converter.convert(Some(bad.as_bytes())).is_err(), "{name}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::debezium::{Shape, shape};
 use super::side::struct_of;
-use super::{Step, Transform};
+use super::{EnvelopeUse, Step, Transform};
 use crate::data::options::Options;
 use crate::data::time::MILLIS_PER_DAY;
 use crate::data::{
@@ -106,6 +106,10 @@ impl Transform for AddOp {
             }
         }
         Ok(Step::Keep)
+    }
+
+    fn envelope_use(&self) -> EnvelopeUse {
+        EnvelopeUse::Rows
     }
 }
 

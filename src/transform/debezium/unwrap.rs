@@ -14,7 +14,7 @@ use crate::data::{
     put_member,
 };
 use crate::transform::side::{fill_defaults, struct_of};
-use crate::transform::{Reads, Step, Transform, Why};
+use crate::transform::{EnvelopeUse, Reads, Step, Transform, Why};
 
 /// What a delete event becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -526,5 +526,13 @@ impl Transform for Unwrap {
 
     fn reads(&self) -> Reads {
         Reads { key: self.drop_from_key, value: true, headers: self.drop_header.is_some() }
+    }
+
+    fn envelope_use(&self) -> EnvelopeUse {
+        if self.fields.is_empty() && self.headers.is_empty() {
+            EnvelopeUse::RowsOnly
+        } else {
+            EnvelopeUse::All
+        }
     }
 }

@@ -68,7 +68,7 @@ impl JsonConverter {
     }
 
     /// Names members of Debezium envelopes that no transform looks at and no row will hold: they are
-    /// checked to be JSON, but stay null. See [`crate::transform::Chain::unused_in_envelopes`].
+    /// checked to be JSON, but stay null. A chain of transforms knows which they are.
     pub fn leave_out_of_envelopes(&mut self, members: &[&'static str]) {
         self.cache = SchemaCache {
             unused: members.to_vec(),

@@ -6,7 +6,11 @@
 pub mod error;
 pub mod record;
 pub mod secret;
+pub mod java_regex;
+pub mod data;
 pub mod config;
+pub mod convert;
+pub mod transform;
 pub mod mapping;
 pub mod encode;
 pub mod batch;

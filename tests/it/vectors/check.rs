@@ -17,7 +17,7 @@ use super::notation::{bytes, hex, same, schema, untyped, value};
 type Checked = Result<(), String>;
 
 /// Runs one vector.
-pub fn vector(kind: &str, vector: &Json, deviation: Option<&Deviation>) -> Checked {
+pub(crate) fn vector(kind: &str, vector: &Json, deviation: Option<&Deviation>) -> Checked {
     match kind {
         "transform" => transform(vector, deviation),
         "converter" => converter(vector, deviation),

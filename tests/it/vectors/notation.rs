@@ -6,7 +6,7 @@ use starsink::convert::json_reader::Reader;
 use starsink::data::{Datum, Decimal, Schema, Value, number};
 
 /// Replaces every `{"$ref": name}` by its definition.
-pub fn resolve(json: &mut Json, defs: &Json) {
+pub(super) fn resolve(json: &mut Json, defs: &Json) {
     if let Some(name) = json.get("$ref").and_then(Json::as_str) {
         *json = defs[name].clone();
     }
@@ -18,7 +18,7 @@ pub fn resolve(json: &mut Json, defs: &Json) {
 }
 
 /// The bytes of an input: text, `{"hex"}` or null.
-pub fn bytes(json: &Json) -> Option<Vec<u8>> {
+pub(super) fn bytes(json: &Json) -> Option<Vec<u8>> {
     match json {
         Json::Null => None,
         Json::String(text) => Some(text.clone().into_bytes()),
@@ -26,7 +26,7 @@ pub fn bytes(json: &Json) -> Option<Vec<u8>> {
     }
 }
 
-pub fn hex(text: &str) -> Vec<u8> {
+pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| {
         let digit = |c: char| c.to_digit(16).expect("a hexadecimal digit") as u8;
@@ -35,7 +35,7 @@ pub fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-pub fn schema(json: &Json) -> Option<Schema> {
+pub(super) fn schema(json: &Json) -> Option<Schema> {
     match json {
         Json::Null => None,
         schema => Some(schema_of(schema).expect("a schema in Connect's notation")),
@@ -43,7 +43,7 @@ pub fn schema(json: &Json) -> Option<Schema> {
 }
 
 /// A value under an optional schema.
-pub fn value(schema_json: &Json, json: &Json) -> Value<'static> {
+pub(super) fn value(schema_json: &Json, json: &Json) -> Value<'static> {
     match schema(schema_json) {
         None => Value::schemaless(untyped(json)),
         Some(schema) => {
@@ -55,7 +55,7 @@ pub fn value(schema_json: &Json, json: &Json) -> Value<'static> {
 
 /// A value under a schema. Null is legal anywhere: (schema, null) is a Connect value, and JSON Schema
 /// leaves required fields null.
-pub fn under(schema: &Schema, json: &Json) -> Datum<'static> {
+pub(super) fn under(schema: &Schema, json: &Json) -> Datum<'static> {
     let text = json.to_string();
     let datum = typed(&mut Reader::new(&text), &relaxed(schema), false);
     datum.unwrap_or_else(|failure| panic!("{text}: {failure}")).into_owned()
@@ -74,7 +74,7 @@ fn relaxed(schema: &Schema) -> Schema {
 }
 
 /// A value that describes itself, `{"$int8": …}` and its kin included.
-pub fn untyped(json: &Json) -> Datum<'static> {
+pub(super) fn untyped(json: &Json) -> Datum<'static> {
     match json {
         Json::Object(members) => {
             if let Some((kind, inner)) = members.iter().next()
@@ -116,7 +116,7 @@ fn marked(kind: &str, inner: &Json) -> Datum<'static> {
 
 /// Equal as the notation has it: map order, a decimal's scale, and the way a schemaless fraction is
 /// held do not count.
-pub fn same(found: &Datum<'_>, expected: &Datum<'_>) -> bool {
+pub(super) fn same(found: &Datum<'_>, expected: &Datum<'_>) -> bool {
     match (found, expected) {
         (Datum::Map(a), Datum::Map(b)) => {
             let within = |(key, value): &(Datum<'_>, Datum<'_>)| {

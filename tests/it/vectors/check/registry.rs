@@ -49,7 +49,7 @@ fn compare(
     Ok(())
 }
 
-pub fn avro(vector: &Json, deviation: Option<&Deviation>) -> Checked {
+pub(crate) fn avro(vector: &Json, deviation: Option<&Deviation>) -> Checked {
     let happened = (|| {
         let options = AvroOptions::compile(&options(vector))?;
         let text = vector["schema"].to_string();
@@ -163,7 +163,7 @@ fn zigzag(value: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-pub fn protobuf(vector: &Json, deviation: Option<&Deviation>) -> Checked {
+pub(crate) fn protobuf(vector: &Json, deviation: Option<&Deviation>) -> Checked {
     let happened = (|| {
         let options = ProtobufOptions::compile(&options(vector))?;
         let proto = vector["proto"].as_str().expect("a schema");
@@ -180,7 +180,7 @@ pub fn protobuf(vector: &Json, deviation: Option<&Deviation>) -> Checked {
     compare(happened, vector, deviation)
 }
 
-pub fn json_schema(vector: &Json, deviation: Option<&Deviation>) -> Checked {
+pub(crate) fn json_schema(vector: &Json, deviation: Option<&Deviation>) -> Checked {
     let happened = (|| {
         let options = JsonSchemaOptions::compile(&options(vector))?;
         let text = vector["schema"].to_string();

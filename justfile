@@ -34,7 +34,7 @@ bench *ARGS:
 # End-to-end suite against a real Kafka broker
 e2e *ARGS:
     tests/e2e/prerequisites
-    cargo test -p e2e --test e2e -- {{ARGS}}
+    cargo test --workspace --test e2e -- {{ARGS}}
 
 # A Kafka broker to play with, until interrupted
 kafka *ARGS:

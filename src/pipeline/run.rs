@@ -1624,9 +1624,10 @@ fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
     all
 }
 
-/// What is left of `--memory` for rows once librdkafka has its queue (`config` gives it a quarter).
+/// Half of `--memory` is for rows. A quarter is librdkafka's queue; the rest covers the response being
+/// read, bodies kept for another round, and what the allocator holds back.
 fn rows_budget(memory_bytes: u64) -> u64 {
-    memory_bytes / 4 * 3
+    memory_bytes / 2
 }
 
 /// Changes whenever a record might go to other tables than before.

@@ -18,7 +18,9 @@ pub(super) fn translate(
         java: &entries,
         kafka_password: overrides.kafka_password.as_ref(),
         librdkafka: &overrides.kafka,
-        client_id: format!("connector-consumer-{name}-0"),
+        // Not the connector's own, `connector-consumer-NAME-0`: by that a Connect worker is told
+        // from a second process of this program, which may share the group.
+        client_id: format!("starsink-{name}"),
         environment,
     };
     auth::translate(&request, &mut settings.problems, &mut settings.notes)

@@ -63,7 +63,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__load)
-            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version --restart"
+            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version --restart"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -192,6 +192,10 @@ _starsink() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --on-unknown)
+                    COMPREPLY=($(compgen -W "committed reload" -- "${cur}"))
+                    return 0
+                    ;;
                 --delivery)
                     COMPREPLY=($(compgen -W "exactly-once at-least-once auto" -- "${cur}"))
                     return 0
@@ -245,7 +249,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__tail)
-            opts="-o -b -t -G -X -D -u -H -q -v -h -V --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
+            opts="-o -b -t -G -X -D -u -H -q -v -h -V --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -371,6 +375,10 @@ _starsink() {
                     ;;
                 --memory)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-unknown)
+                    COMPREPLY=($(compgen -W "committed reload" -- "${cur}"))
                     return 0
                     ;;
                 --delivery)

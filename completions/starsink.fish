@@ -48,6 +48,8 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-bytes -
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l loads -d 'Loads in flight at once' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
+reload\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
 at-least-once\t''
 auto\t''"
@@ -83,6 +85,8 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-bytes -
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l loads -d 'Loads in flight at once' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
+reload\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
 at-least-once\t''
 auto\t''"

@@ -258,6 +258,11 @@ pub struct Flow {
     #[arg(long)]
     pub settle: bool,
 
+    /// Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload
+    /// reads it again [default: stop]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub on_unknown: Option<OnUnknown>,
+
     /// exactly-once, at-least-once or auto
     #[arg(long, value_name = "WHAT", default_value = "auto", hide_possible_values = true)]
     pub delivery: Delivery,
@@ -272,6 +277,13 @@ pub enum Delivery {
     ExactlyOnce,
     AtLeastOnce,
     Auto,
+}
+
+/// `--on-unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnUnknown {
+    Committed,
+    Reload,
 }
 
 #[derive(Debug, Args)]

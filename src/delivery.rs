@@ -4,7 +4,7 @@
 //! The consumer group's committed offset of a partition and the metadata string beside it are the
 //! only store ([`cursor`]). A batch is loaded under one label per table, every label is prepared,
 //! the intent that names them is written beside the *unchanged* offsets, and only then are the
-//! labels committed. Whoever finds an intent finishes it ([`recovery`]).
+//! labels committed. Whoever finds an intent finishes it (`recovery.rs`).
 //!
 //! # For the executor
 //!

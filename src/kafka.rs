@@ -7,6 +7,7 @@ pub mod extent;
 pub mod jaas;
 mod keystore;
 pub mod names;
+pub mod oauth;
 pub mod queue;
 
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

@@ -3,19 +3,23 @@
 //! Modules stand in reading order: what a record is, how a run is described, how rows are made,
 //! how they reach StarRocks, and what a person sees of it. `docs/ARCHITECTURE.md` is the map.
 
+pub mod error;
+pub mod record;
+pub mod secret;
+pub mod java_regex;
+pub mod data;
+pub mod config;
+pub mod convert;
+pub mod transform;
+pub mod mapping;
+pub mod encode;
 pub mod batch;
+pub mod delivery;
+pub mod kafka;
+pub mod starrocks;
+pub mod event;
+pub mod pipeline;
+pub mod report;
+pub mod signal;
 pub mod cli;
 pub mod cmd;
-pub mod config;
-pub mod delivery;
-pub mod encode;
-pub mod error;
-pub mod event;
-pub mod kafka;
-pub mod mapping;
-pub mod pipeline;
-pub mod record;
-pub mod report;
-pub mod secret;
-pub mod signal;
-pub mod starrocks;

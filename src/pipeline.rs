@@ -29,7 +29,7 @@ use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::queue::Waker;
 
-pub use run::Orders;
+pub use run::{OnUnknownOrder, Orders};
 
 /// What a signal asks of a run.
 #[derive(Debug, Default)]

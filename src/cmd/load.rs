@@ -6,31 +6,35 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::cli::{self, Color, Load, Output, OutputFormat, Request, Shared, Tail};
+use crate::cli::{self, Color, Flow, Load, OnUnknown, Output, OutputFormat, Request, Shared, Tail};
 use crate::config::job::{Extent, Job, PropertyValue};
 use crate::config::{self, Environment};
 use crate::error::{Kind, Problem};
 use crate::event::Event;
 use crate::kafka::consumer;
-use crate::pipeline::{self, Orders, Stop};
+use crate::pipeline::{self, OnUnknownOrder, Orders, Stop};
 use crate::report::choose::{self, Given};
 use crate::report::{self, Loudness, Reporter, Style, json, status};
 use crate::signal;
 
 /// Runs `starsink load`.
 pub fn load(arguments: &Load, vars: &BTreeMap<String, String>) -> ExitCode {
-    let orders = Orders {
-        settle: arguments.shared.flow.settle,
-        restart: arguments.restart,
-        ..Orders::default()
-    };
+    let orders = Orders { restart: arguments.restart, ..orders(&arguments.shared.flow) };
     run(&arguments.shared, arguments.request(vars), arguments.extent(), orders, vars)
 }
 
 /// Runs `starsink tail`.
 pub fn tail(arguments: &Tail, vars: &BTreeMap<String, String>) -> ExitCode {
-    let orders = Orders { settle: arguments.shared.flow.settle, ..Orders::default() };
+    let orders = orders(&arguments.shared.flow);
     run(&arguments.shared, arguments.request(vars), arguments.extent(), orders, vars)
+}
+
+fn orders(flow: &Flow) -> Orders {
+    let on_unknown = flow.on_unknown.map(|what| match what {
+        OnUnknown::Committed => OnUnknownOrder::Committed,
+        OnUnknown::Reload => OnUnknownOrder::Reload,
+    });
+    Orders { settle: flow.settle, restart: false, on_unknown }
 }
 
 fn run(

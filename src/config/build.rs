@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crate::config::entry::{Entry, Note, Origin};
-use crate::config::job::{FeAddress, FlushPolicy, Job, Retries, Source, Target, Topics, ValueForm};
+use crate::config::job::{
+    FeAddress, FlushPolicy, Job, OAuth, Retries, Source, Target, Topics, ValueForm,
+};
 use crate::config::pattern::TopicPattern;
 use crate::config::settings::{Settings, split_list};
 use crate::config::{Environment, Overrides, Password, client, headers, routes};
@@ -377,6 +379,9 @@ fn source(
     if let Some(bootstrap) = &bootstrap {
         brokers(settings, bootstrap);
     }
+    if let Some(oauth) = &client.oauth {
+        no_extensions(settings, oauth);
+    }
     let topics = topics?;
     one_topic_for_partitions(settings, overrides, &topics);
     let explicit = overrides.group.clone().or(client.group);
@@ -390,6 +395,27 @@ fn source(
         reset: client.reset,
         oauth: client.oauth,
     })
+}
+
+/// The Kafka client in use has no way to send SASL extensions; a broker that wants them would refuse
+/// the token with a reason that helps nobody.
+fn no_extensions(settings: &mut Settings, oauth: &OAuth) {
+    let names: Vec<String> =
+        oauth.extensions.iter().map(|(name, _)| format!("`extension_{name}`")).collect();
+    if names.is_empty() {
+        return;
+    }
+    let what = format!("{} in `sasl.jaas.config`: not supported yet", names.join(" and "));
+    let prefixes = ["consumer.override.", "consumer.", ""];
+    let place = prefixes
+        .iter()
+        .find_map(|prefix| settings.get(&format!("{prefix}sasl.jaas.config")).map(Entry::place));
+    let problem = Problem::usage(what).cause("SASL extensions cannot be sent with a token");
+    let problem = problem.hint("an API key works too: `sasl.mechanism=PLAIN`");
+    settings.problems.push(match place {
+        Some(place) => problem.at(place),
+        None => problem,
+    });
 }
 
 /// Catches placeholders and slips; a port may be left out, which is 9092 then.

@@ -18,8 +18,7 @@ pub(super) fn translate(
         java: &entries,
         kafka_password: overrides.kafka_password.as_ref(),
         librdkafka: &overrides.kafka,
-        // Not the connector's own, `connector-consumer-NAME-0`: by that a Connect worker is told
-        // from a second process of this program, which may share the group.
+        // Not as Connect names its consumers: that is how they are told apart in a group.
         client_id: format!("starsink-{name}"),
         environment,
     };

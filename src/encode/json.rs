@@ -44,9 +44,10 @@ pub struct Scratch {
     open: Vec<u8>,
     /// Top-level member names of the record: bounds without quotes.
     names: Vec<(u32, u32)>,
-    /// One bit per name already met, by a cheap hash.
-    seen: u64,
-    maybe_repeated: bool,
+    /// A hash of each of them; equal names have equal ones.
+    hashes: Vec<u64>,
+    /// The last record's hashes, if they were all different: most records look like the one before.
+    unlike: Vec<u64>,
     escaped_name: bool,
     high_bit: bool,
 }
@@ -280,30 +281,21 @@ impl Scratch {
     fn clear(&mut self) {
         self.open.clear();
         self.names.clear();
-        self.seen = 0;
-        self.maybe_repeated = false;
+        self.hashes.clear();
         self.escaped_name = false;
         self.high_bit = false;
     }
 
     #[inline]
     fn note_name(&mut self, text: &[u8], start: usize, end: usize, escaped: bool) {
-        let name = &text[start..end];
-        let ends = match name {
-            [] => 0,
-            [first, .., last] => usize::from(*first) * 31 + usize::from(*last),
-            [only] => usize::from(*only),
-        };
-        let bit = 1 << ((ends * 7 + name.len()) % 64);
-        self.maybe_repeated |= self.seen & bit != 0;
-        self.seen |= bit;
+        self.hashes.push(name_hash(&text[start..end]));
         self.escaped_name |= escaped;
         let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         self.names.push((bound(start), bound(end)));
     }
 
-    fn repeats(&self, text: &[u8]) -> bool {
-        if !self.maybe_repeated && !self.escaped_name {
+    fn repeats(&mut self, text: &[u8]) -> bool {
+        if !self.escaped_name && self.hashes == self.unlike {
             return false;
         }
         if self.escaped_name {
@@ -311,17 +303,30 @@ impl Scratch {
             let map = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text);
             return map.is_ok_and(|map| map.len() < self.names.len());
         }
-        let name = |bounds: &(u32, u32)| &text[bounds.0 as usize..bounds.1 as usize];
-        if self.names.len() <= 64 {
-            let twice = |(i, one): (usize, &(u32, u32))| {
-                self.names[..i].iter().any(|other| name(other) == name(one))
-            };
-            return self.names.iter().enumerate().any(twice);
-        }
-        let mut sorted: Vec<&[u8]> = self.names.iter().map(name).collect();
+        let mut sorted = self.hashes.clone();
         sorted.sort_unstable();
-        sorted.windows(2).any(|pair| pair[0] == pair[1])
+        if sorted.windows(2).all(|pair| pair[0] != pair[1]) {
+            self.unlike.clone_from(&self.hashes);
+            return false;
+        }
+        let name = |bounds: &(u32, u32)| &text[bounds.0 as usize..bounds.1 as usize];
+        let mut names: Vec<&[u8]> = self.names.iter().map(name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
     }
+}
+
+/// Of a name's length, its first and its last eight bytes: cheap, and good enough to tell the members
+/// of one record apart nearly always.
+#[inline]
+fn name_hash(name: &[u8]) -> u64 {
+    let word = |part: &[u8]| match part.try_into() {
+        Ok(eight) => u64::from_le_bytes(eight),
+        Err(_) => part.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let (head, tail) = (name.get(..8).unwrap_or(name), name.len().saturating_sub(8));
+    let ends = word(head).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word(&name[tail..]).rotate_left(29);
+    (ends ^ name.len() as u64).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 impl fmt::Display for NotJson {
@@ -413,6 +418,8 @@ mod tests {
         assert!(repeated(r#"{"a":1,"\u0061":2}"#));
         assert!(!repeated(r#"{"a":{"x":1},"b":{"x":1}}"#));
         assert!(!repeated(r#"{"ab":1,"ba":2,"aab":3,"bba":4}"#));
+        assert!(!repeated(r#"{"beginning_a_end_of_it":1,"beginning_b_end_of_it":2}"#));
+        assert!(repeated(r#"{"beginning_a_end_of_it":1,"beginning_a_end_of_it":2}"#));
         let mut out = vec![];
         deduplicate(br#"{"a":1,"b":1.10,"a":3e5}"#, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":3e5,"b":1.10}"#);

@@ -2,10 +2,11 @@
 //! by whoever polls, never inside a callback.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::config::job::{PropertyValue, Source, Topics};
 use crate::config::keys;
 use crate::error::Problem;
+use crate::kafka::oauth::{self, TokenSource};
 use crate::kafka::queue::{Queue, Waker};
 use crate::record::{Offset, Partition};
 
@@ -22,6 +24,9 @@ use crate::record::{Offset, Partition};
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// Questions to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// The property that names the SASL mechanism, by either of its names.
+const MECHANISM: [&str; 2] = ["sasl.mechanisms", "sasl.mechanism"];
 
 /// What the group decided, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +59,19 @@ pub struct Mailbox {
     events: Mutex<VecDeque<GroupEvent>>,
     errors: Mutex<Vec<String>>,
     authentication: Mutex<Option<String>>,
+    /// Asked for tokens where OAUTHBEARER has an endpoint.
+    tokens: Option<TokenSource>,
+    token: Mutex<Token>,
+}
+
+/// What became of the token that OAUTHBEARER needs.
+#[derive(Default)]
+enum Token {
+    /// None is needed, or nobody has asked yet.
+    #[default]
+    None,
+    Fetched,
+    Failed(Problem),
 }
 
 /// One member of one consumer group.
@@ -61,9 +79,37 @@ pub struct Consumer {
     inner: Arc<BaseConsumer<Mailbox>>,
     queue: Queue<Mailbox>,
     bootstrap: String,
+    /// SASL's, for messages.
+    mechanism: Option<String>,
 }
 
 impl ClientContext for Mailbox {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let outcome = match &self.tokens {
+            Some(source) => source.fetch(),
+            None => oauth::unsecured(config),
+        };
+        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(fetched) => {
+                *token = Token::Fetched;
+                Ok(fetched)
+            }
+            Err(problem) => {
+                let causes = problem.causes.iter().map(|cause| format!(": {cause}"));
+                let text: String = std::iter::once(problem.what.clone()).chain(causes).collect();
+                // A token that is there may live on; librdkafka asks again and says so.
+                if !matches!(*token, Token::Fetched) {
+                    *token = Token::Failed(problem);
+                }
+                // librdkafka takes no text with a zero byte.
+                Err(text.replace('\0', " ").into())
+            }
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         // Errors arrive through `error` as well; the rest is librdkafka talking to itself.
         if matches!(
@@ -83,7 +129,8 @@ impl ClientContext for Mailbox {
                     | RDKafkaErrorCode::SaslAuthenticationFailed
             )
         );
-        if refused {
+        // A token that cannot be had is the endpoint's doing, not the broker's.
+        if refused && !reason.starts_with("Failed to acquire SASL OAUTHBEARER token") {
             let mut first = self.authentication.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| reason.into());
         }
@@ -120,14 +167,20 @@ impl Consumer {
             };
         }
         config.set_log_level(RDKafkaLogLevel::Critical);
-        let inner = config.create_with_context(Mailbox::default()).map_err(|error| {
+        let tokens = source.oauth.as_ref().map(TokenSource::new);
+        let mailbox = Mailbox { tokens, ..Mailbox::default() };
+        let inner = config.create_with_context(mailbox).map_err(|error| {
             Problem::usage("cannot make a Kafka client from this configuration")
                 .cause(error.to_string())
                 .hint("`-X dump` prints the librdkafka properties in force")
         })?;
         let inner: Arc<BaseConsumer<Mailbox>> = Arc::new(inner);
         let queue = Queue::new(Arc::clone(&inner));
-        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone() })
+        let mechanism = source.properties.iter().find_map(|(name, value)| match value {
+            PropertyValue::Plain(text) if MECHANISM.contains(&name.as_str()) => Some(text.clone()),
+            _ => None,
+        });
+        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone(), mechanism })
     }
 
     pub fn queue(&self) -> &Queue<Mailbox> {
@@ -350,6 +403,7 @@ impl Consumer {
 
     fn first_contact(&self) -> Result<rdkafka::metadata::Metadata, Problem> {
         let deadline = Instant::now() + FIRST_CONTACT;
+        self.first_token(deadline)?;
         loop {
             // Short tries, so that a refused login is reported at once instead of after the limit.
             let failure = match self.inner.fetch_metadata(None, Duration::from_secs(2)) {
@@ -369,15 +423,39 @@ impl Consumer {
         }
     }
 
+    /// Without a token there is no answer, and librdkafka asks for one only through `poll`.
+    fn first_token(&self, deadline: Instant) -> Result<(), Problem> {
+        let mailbox = self.inner.context();
+        while mailbox.tokens.is_some() {
+            let mut token = mailbox.token.lock().unwrap_or_else(PoisonError::into_inner);
+            match std::mem::take(&mut *token) {
+                Token::Failed(problem) => return Err(problem),
+                Token::Fetched => {
+                    *token = Token::Fetched;
+                    break;
+                }
+                Token::None => drop(token),
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let _ = self.inner.poll(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     fn refused(&self, reason: &str) -> Problem {
-        let problem =
-            Problem::usage(format!("Kafka at `{}` refuses the connection", self.bootstrap))
-                .cause(reason);
-        if reason.to_lowercase().contains("ssl") || reason.contains("certificate") {
-            return problem
+        // librdkafka's own words are in capitals; the addresses it names (`sasl_ssl://`) are not.
+        if !reason.contains("SASL") {
+            let what = format!("Kafka at `{}` refuses the connection", self.bootstrap);
+            return Problem::usage(what)
+                .cause(reason)
                 .hint("check `security.protocol` and `ssl.truststore.*` against the listener");
         }
-        problem.hint("check `sasl.mechanism` and the user and password in `sasl.jaas.config`")
+        let login = self.mechanism.as_deref().map_or("login".into(), |m| format!("{m} login"));
+        Problem::usage(format!("Kafka at `{}` refuses the {login}", self.bootstrap))
+            .cause(reason)
+            .hint("check `sasl.mechanism` and the user and password in `sasl.jaas.config`")
     }
 
     fn unreachable(&self, failure: &KafkaError) -> Problem {

@@ -185,20 +185,23 @@ impl Loads {
     }
 
     /// Ends the threads; waits for those that are idle within `patience`, leaves a thread that hangs
-    /// in a request to the end of the process.
-    pub fn close(self, patience: Duration) {
+    /// in a request to the end of the process. False if one does.
+    pub fn close(self, patience: Duration) -> bool {
         self.shared.lock().closing = true;
         self.shared.ready.notify_all();
         let deadline = Instant::now() + patience;
+        let mut all = true;
         for thread in self.threads {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::park_timeout(Duration::from_millis(2));
             }
+            all &= thread.is_finished();
             if thread.is_finished() {
                 // A panic of that thread was reported when it happened.
                 let _ = thread.join();
             }
         }
+        all
     }
 }
 

@@ -236,7 +236,11 @@ pub(super) fn run(
         (summary, problem)
     });
     consumer.close();
-    loads.close(Duration::from_secs(2));
+    if !loads.close(Duration::from_secs(2)) {
+        // A thread hangs in a request and can still wake the queue: librdkafka would wait for it for
+        // ever. The group was left above; the process ends next.
+        std::mem::forget(consumer);
+    }
     (summary, problem.map_or(Ok(()), Err))
 }
 

@@ -363,7 +363,8 @@ impl Client {
         let mut request = Request::builder().method(call.method.clone()).uri(&uri);
         request = request.header("Authorization", self.authorization.reveal());
         for (name, value) in call.headers {
-            request = request.header(*name, *value);
+            // As bytes: column names in `columns` may be Chinese, which a header text may not.
+            request = request.header(*name, value.as_bytes());
         }
         if let Some(kind) = call.content_type {
             request = request.header("Content-Type", kind);
@@ -546,19 +547,35 @@ mod tests {
         check("127.0.0.1:8030", "http://127.0.0.1:8040/api", Some("127.0.0.1:8040"));
     }
 
-    #[test]
-    fn credentials_do_not_show_in_debug() {
-        let target = Target {
-            fe: vec![FeAddress { https: false, host: "h".into(), port: 1 }],
+    fn target(host: &str, port: u16, user: &str, password: &str) -> Target {
+        Target {
+            fe: vec![FeAddress { https: false, host: host.into(), port }],
             database: "d".into(),
-            user: "u".into(),
-            password: Secret::new("hunter2"),
+            user: user.into(),
+            password: Secret::new(password),
             password_origin: String::new(),
             fe_origin: String::new(),
             headers: vec![],
             compression: crate::config::job::Compression::None,
             connect_timeout: Duration::from_secs(1),
-        };
-        assert!(!format!("{:?}", Client::new(&target)).contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn credentials_do_not_show_in_debug() {
+        let client = Client::new(&target("h", 1, "u", "hunter2"));
+        assert!(!format!("{client:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_column_with_a_chinese_name_can_be_named_in_a_header() {
+        let standin = standin::Standin::builder().start().unwrap();
+        let ddl = "CREATE DATABASE d; CREATE TABLE d.t (id INT, `城市` STRING)";
+        standin.execute(ddl).unwrap();
+        let client = Client::new(&target("127.0.0.1", standin.fe().port(), "root", ""));
+        let table = TableName { database: "d".into(), table: "t".into() };
+        let headers = [("columns".to_string(), "城市, id".to_string())];
+        client.stream_load("l", &table, &headers, "北京\t1\n".as_bytes()).unwrap();
+        assert_eq!(standin.rows("d", "t"), [serde_json::json!({ "id": 1, "城市": "北京" })]);
     }
 }

@@ -613,6 +613,20 @@ fn what_is_wrong_with_authentication_is_said_without_secrets() {
     );
 }
 
+#[test]
+fn sasl_extensions_are_refused_by_name() {
+    check_refused(
+        "consumer.security.protocol=SASL_SSL\nconsumer.sasl.mechanism=OAUTHBEARER\n\
+         consumer.sasl.oauthbearer.token.endpoint.url=https://idp/token\n\
+         consumer.sasl.jaas.config=o.OAuthBearerLoginModule required clientId=\"i\" \
+         clientSecret=\"s\" extension_logicalCluster=\"lkc-1\";\n",
+        "error: `extension_logicalCluster` in `sasl.jaas.config`: not supported yet\n  \
+         cause: SASL extensions cannot be sent with a token\n  \
+         at: f:11 `consumer.sasl.jaas.config`\n\
+         hint: an API key works too: `sasl.mechanism=PLAIN`\n",
+    );
+}
+
 #[cfg(not(feature = "gssapi"))]
 #[test]
 fn kerberos_says_that_this_build_lacks_it() {
@@ -709,4 +723,11 @@ fn no_text_makes_a_parser_panic() {
         let _ = load_files(&[("f", &format!("{COMPLETE}starrocks.http.url={text}"))]);
         let _ = starsink::kafka::jaas::parse(&text);
     }
+}
+
+#[test]
+fn a_member_of_ours_does_not_look_like_a_connect_worker() {
+    // A start is refused where a member's client id begins with `connector-consumer-`.
+    let dump = job_with("").source.dump();
+    assert!(dump.contains(&"client.id=starsink-n".to_owned()), "{dump:?}");
 }

@@ -14,3 +14,9 @@ mod keystores;
 mod librdkafka;
 /// The house rules that a machine can check.
 mod tidy;
+/// Nested arrays into rows.
+mod explode;
+/// The documented Debezium recipe, with and without schemas.
+mod recipe;
+/// The recorded results of Kafka Connect's and Debezium's classes.
+mod vectors;

@@ -552,3 +552,21 @@ fn the_rules_checked_here_are_the_rules_written_down() {
         }
     }
 }
+
+#[test]
+fn commands_and_examples_are_found_in_a_page() {
+    let page = "Say `starsink man`, or:\n\n```sh\n$ a -s | starsink tail -b k:1 \\\n  - # now\n```\n\
+                ```properties f.properties\nname=n\n```\n`starsink` alone is no command.\n";
+    let shown = shown(page);
+    let commands: Vec<(usize, String)> =
+        shown.commands.iter().map(|(line, words)| (*line, words.join(" "))).collect();
+    assert_eq!(
+        commands,
+        [(1, "starsink man".to_owned()), (5, "starsink tail -b k:1 -".to_owned())]
+    );
+    assert_eq!(
+        shown.examples,
+        BTreeMap::from([("f.properties".to_owned(), (7, "name=n\n".to_owned()))])
+    );
+    assert_eq!(words("-H 'columns: id, city' x"), ["-H", "columns: id, city", "x"]);
+}

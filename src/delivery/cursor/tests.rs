@@ -1,3 +1,5 @@
+//! What is written is read again, and what is not ours is refused.
+
 use super::*;
 
 /// A reproducible stream of numbers.

@@ -692,8 +692,8 @@ impl World {
             }
             Event::DrainExpired { member }
                 if current == Some(member)
-                    && !self.processes[process].assigned.is_empty()
-                    && self.group.is_rebalancing =>
+                    && self.group.is_rebalancing
+                    && !self.processes[process].assigned.is_empty() =>
             {
                 self.feed(process, Input::DrainExpired);
             }

@@ -73,7 +73,8 @@ impl std::str::FromStr for Version {
 pub enum Security {
     /// PLAINTEXT only.
     Open,
-    /// PLAINTEXT, and beside it SASL_SSL with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
+    /// PLAINTEXT, and beside it SASL_SSL with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and OAUTHBEARER
+    /// with tokens that nobody signed.
     SaslSsl,
 }
 

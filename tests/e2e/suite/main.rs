@@ -22,3 +22,5 @@ mod routes;
 mod security;
 /// `tail` with a target that stalls.
 mod stalled;
+/// Bars and what is left of them.
+mod terminal;

@@ -1,0 +1,104 @@
+//! Recorded results of the Java classes (`tests/fixtures/connect_vectors.json`), and of any further
+//! file of that format named by `STARSINK_VECTORS`, through converters and transforms.
+//!
+//! Every vector counts: an unknown kind fails. Where this program differs from Java on purpose,
+//! [`DEVIATIONS`] says how, and that is asserted instead.
+
+mod check;
+mod notation;
+
+use serde_json::Value as Json;
+
+const FIXTURE: &str = "tests/fixtures/connect_vectors.json";
+
+/// Vectors in the fixture; a change of the file must be noticed.
+const IN_FIXTURE: usize = 206;
+
+/// What this program does where Java damages a value or dies of a null pointer.
+enum Deviation {
+    /// Refuses, with these words.
+    Refuses(&'static str),
+    /// Gives this value, in the vectors' notation.
+    Gives(&'static str),
+}
+
+/// Differences on purpose, by vector.
+const DEVIATIONS: &[(&str, Deviation)] = &[
+    ("hdrfrom-04", Deviation::Refuses("Unknown field: zz")),
+    ("replace-07", Deviation::Gives(r#"{"b":2}"#)),
+    ("tsconv-09", Deviation::Refuses("without the option `format`")),
+    ("dbz-23", Deviation::Refuses("neither before nor after image")),
+    ("dbz-30", Deviation::Refuses("no struct `nostruct`")),
+    ("json-07", Deviation::Gives(r#"{"n":9223372036854775808,"m":18446744073709551616}"#)),
+    ("json-09", Deviation::Gives(r#"{"n":1e400}"#)),
+    ("json-18", Deviation::Refuses("is no value of type INT32 (in field `a`)")),
+];
+
+/// Kinds about configuration files; `config` tests them from the same fixture.
+const OWNED_BY_CONFIG: [&str; 4] = ["properties", "config_provider", "jaas", "client_props"];
+
+/// Vectors of those kinds in the fixture.
+const OWNED_IN_FIXTURE: usize = 18;
+
+/// What became of the vectors of one file.
+#[derive(Default)]
+struct Tally {
+    seen: usize,
+    owned_by_config: usize,
+    failures: Vec<String>,
+}
+
+fn run(path: &str) -> Tally {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut file: Json = serde_json::from_str(&text).expect("the vectors are JSON");
+    let defs = file["defs"].clone();
+    let mut tally = Tally::default();
+    for vector in file["vectors"].as_array_mut().expect("vectors") {
+        notation::resolve(vector, &defs);
+        tally.seen += 1;
+        let kind = vector["kind"].as_str().unwrap_or_default().to_string();
+        if OWNED_BY_CONFIG.contains(&kind.as_str()) {
+            tally.owned_by_config += 1;
+            continue;
+        }
+        let id = vector["id"].as_str().unwrap_or("without id");
+        let deviation = DEVIATIONS.iter().find(|(known, _)| *known == id).map(|(_, how)| how);
+        // A further file may advise differences that this list cannot know: any but a panic is one.
+        let advised = deviation.is_none() && vector.get("advice").is_some() && path != FIXTURE;
+        if let Err(why) = check::vector(&kind, vector, deviation)
+            && !advised
+        {
+            tally.failures.push(format!("{id} ({}): {why}", vector["about"]));
+        }
+    }
+    tally
+}
+
+#[track_caller]
+fn report(tally: &Tally, path: &str) {
+    let failures = &tally.failures;
+    assert!(
+        failures.is_empty(),
+        "{} of {} vectors of {path} differ:\n{}",
+        failures.len(),
+        tally.seen,
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn every_recorded_vector_is_met_or_differs_on_purpose() {
+    let tally = run(FIXTURE);
+    report(&tally, FIXTURE);
+    assert_eq!(tally.seen, IN_FIXTURE);
+    assert_eq!(tally.owned_by_config, OWNED_IN_FIXTURE);
+}
+
+#[test]
+fn further_vectors_named_by_the_environment_are_met_too() {
+    let Ok(paths) = std::env::var("STARSINK_VECTORS") else { return };
+    for path in std::env::split_paths(&paths) {
+        let path = path.to_string_lossy().into_owned();
+        report(&run(&path), &path);
+    }
+}

@@ -2,6 +2,8 @@
 //! every step of the protocol, reached from outside by holding StarRocks' requests or by watching
 //! what `-v` says; brokers restarted in between.
 
+/// What each delivery option promises.
+mod promises;
 /// Topics, tables, processes and the reckoning.
 mod stage;
 

@@ -106,8 +106,8 @@ impl Stage {
         format!("connect-{}", self.name)
     }
 
-    pub(super) fn rows_table(&self) -> &str {
-        &self.rows
+    pub(super) fn row_topics(&self) -> &[String] {
+        &self.topics[..2]
     }
 
     /// The two topics of rows to one table, the changes to the other.
@@ -123,7 +123,12 @@ impl Stage {
 
     /// Starts a `tail` with small batches; more arguments may follow.
     pub(super) fn tail(&self, args: &[&str]) -> Process {
-        let few = ["tail", "-v", "--no-progress", "--flush-interval", "300ms"];
+        self.tail_every("300ms", args)
+    }
+
+    /// Starts a `tail` with batches of this age.
+    pub(super) fn tail_every(&self, age: &str, args: &[&str]) -> Process {
+        let few = ["tail", "-v", "--no-progress", "--flush-interval", age];
         let run = self.job().start(&[&few[..], &["--drain-timeout", "5s"], args].concat());
         Process { run: Some(run), logs: self.logs.clone() }
     }
@@ -146,7 +151,7 @@ impl Stage {
         Producers { rows, changes: scope.spawn(move || self.change(stop)) }
     }
 
-    /// Puts `rows` rows into each topic of rows, at once.
+    /// Puts `rows` rows into each topic of rows, from this index on; returns their ids.
     pub(super) fn put_rows(&self, first: u64, rows: u64) -> Vec<u64> {
         let mut ids = vec![];
         for (topic, base) in [(0, 0), (1, SECOND_TOPIC)] {
@@ -315,6 +320,10 @@ pub(super) struct Process {
 }
 
 impl Process {
+    pub(super) fn of(run: Run, stage: &Stage) -> Process {
+        Process { run: Some(run), logs: stage.logs.clone() }
+    }
+
     pub(super) fn said(&self) -> String {
         self.run.as_ref().map(Run::stderr).unwrap_or_default()
     }

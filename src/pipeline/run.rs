@@ -1359,7 +1359,7 @@ impl Run<'_> {
         let complete = complete && !interrupted;
         let asked_before = matches!(self.extent, Extent::Until(bounds) if bounds.start != Start::Stored)
             && !self.has_begun_anew;
-        let at_end = self.reading && self.positions.all_done() && !self.assigned.is_empty();
+        let at_end = self.positions.all_done() && !self.assigned.is_empty();
         let committed = self.books.committed();
         Summary {
             done_before: complete && asked_before && at_end && committed.is_empty(),

@@ -54,6 +54,8 @@ const LOAD_RETRIES: u32 = 6;
 const LOAD_DRAIN: Duration = Duration::from_secs(10);
 /// Joining a group takes no longer, unless a dead member holds a place.
 const JOIN_PATIENCE: Duration = Duration::from_secs(4);
+/// A broker that is away comes back, or its partitions find another leader, within this time.
+const BROKER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a transaction may stay open: a batch is far shorter.
 const TXN_TIMEOUT: Duration = Duration::from_secs(600);
 /// A cron job comes back within a day; a dead `tail` should not hold up an ALTER that long.
@@ -436,7 +438,7 @@ impl Run<'_> {
                 .any(|(name, count)| **name == *partition.topic && partition.number < *count)
         };
         if partitions.iter().any(unknown) {
-            self.topics = self.consumer.select(&self.job.source.topics)?;
+            self.topics = self.patiently(|run| run.consumer.select(&run.job.source.topics))?;
         }
         let chosen = &self.job.source.partitions;
         let wanted =
@@ -628,15 +630,34 @@ impl Run<'_> {
             (other, _) => other,
         };
         let own = |partitions: Vec<&Partition>| partitions.into_iter().cloned().collect::<Vec<_>>();
-        let mut starts = extent::starts(self.consumer, start, &own(old))?;
+        let (old, new) = (own(old), own(new));
+        let mut starts = self.patiently(|run| extent::starts(run.consumer, start, &old))?;
         // A partition that appeared after the start is read whole, whatever `-o` said.
-        starts.extend(extent::starts(self.consumer, Start::Beginning, &own(new))?);
+        starts.extend(self.patiently(|run| extent::starts(run.consumer, Start::Beginning, &new))?);
         let records_bound = asked != Start::Stored;
         let start = |(partition, offset): (Partition, Offset)| {
             let until = self.ends.get(&partition).copied().filter(|_| records_bound);
             StartAt { partition, offset, until }
         };
         Ok(starts.into_iter().map(start).collect())
+    }
+
+    /// Asks Kafka again while a broker is away: a rebalance often comes with just that. Polling may
+    /// pause so long; heartbeats go on.
+    fn patiently<T>(&self, ask: impl Fn(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        loop {
+            match ask(self) {
+                Err(problem)
+                    if problem.kind == Kind::Unavailable
+                        && Instant::now() < deadline
+                        && self.stop.signal().is_none() =>
+                {
+                    thread::sleep(FIRST_PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Reads on from these positions and forgets every record and row in memory.
@@ -687,7 +708,12 @@ impl Run<'_> {
     }
 
     fn check_in_range(&self, partition: &Partition, from: Offset) -> Result<(), Problem> {
-        let (low, high) = self.consumer.watermarks(partition)?;
+        let (low, high) = match self.consumer.watermarks(partition) {
+            Ok(marks) => marks,
+            // Its leader is away for now: the fetch itself refuses an offset out of range.
+            Err(problem) if problem.kind == Kind::Unavailable => return Ok(()),
+            Err(problem) => return Err(problem),
+        };
         if from < low {
             return Err(Problem::usage(format!(
                 "`{partition}` begins at {low}, but group `{}` stands at {from}: {} records were \

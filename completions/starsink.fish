@@ -28,6 +28,7 @@ complete -c starsink -n "__fish_starsink_needs_command" -s h -l help -d 'Print h
 complete -c starsink -n "__fish_starsink_needs_command" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "load" -d 'Load topics up to a point, then stop'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "tail" -d 'Load topics for as long as it runs'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "check" -d 'Look at what is pending; change nothing'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "man" -d 'Print the man page'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -d 'Where to begin: stored, beginning, end, N, -N (N before the end), s@MS, s@RFC3339 [default: stored, else beginning]' -r
@@ -104,5 +105,18 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -s q -l quiet -d
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l only -d 'What to look at: delivery' -r -f -a "delivery\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s D -l database -d 'Overrides starrocks.database.name' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l map -d 'Added to starrocks.topic2table.map' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s H -l header -d 'Stream Load header, as with curl; overrides sink.properties.NAME' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand man" -s h -l help -d 'Print help'

@@ -77,6 +77,10 @@ pub enum Command {
     #[command(after_help = TAIL_AFTER, version, display_name = "starsink")]
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Tail(Box<Tail>),
+    /// Look at what is pending; change nothing
+    #[command(after_help = CHECK_AFTER, version, display_name = "starsink")]
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Check(Box<Check>),
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -102,6 +106,12 @@ HUP: as TERM. USR1: print a progress line now.
 Examples:
   starsink tail connect-standalone.properties connect-starrocks-sink.properties
   curl -s connect:8083/connectors/orders-sink | starsink tail -b kafka1:9092 -";
+
+const CHECK_AFTER: &str = "\
+delivery: per partition the committed offset, the lag, and the batch that a run left pending,
+with its labels and their states; and what the next start would do.
+Example:
+  starsink check --only delivery connect-starrocks-sink.properties";
 
 /// `starsink load`.
 #[derive(Debug, Args)]
@@ -163,6 +173,37 @@ pub struct Tail {
 
     #[command(flatten)]
     pub shared: Shared,
+}
+
+/// `starsink check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub files: Files,
+
+    /// What to look at: delivery
+    #[arg(long, value_name = "WHAT", required = true, hide_possible_values = true)]
+    #[arg(help_heading = "Extent")]
+    pub only: Vec<Checked>,
+
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub starrocks: StarRocks,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help, help_heading = "Output options")]
+    help: Option<bool>,
+
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Output options")]
+    version: Option<bool>,
+}
+
+/// What `check` can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Checked {
+    Delivery,
 }
 
 #[derive(Debug, Args)]

@@ -1,3 +1,4 @@
 //! The subcommands: each reads as its story. Composes; owns no logic of its own.
 
+pub mod check;
 pub mod load;

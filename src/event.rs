@@ -95,6 +95,8 @@ pub struct Summary {
     /// Where a bounded run had to end, in words.
     pub bound: Option<String>,
     pub complete: bool,
+    /// An earlier run of the same bounded load had loaded everything: nothing was left to do.
+    pub done_before: bool,
     /// Labels of the run, newest last, at most [`Summary::MOST_LABELS`].
     pub labels: Vec<String>,
     pub guarantee_name: &'static str,

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match command {
         Command::Load(arguments) => cmd::load::load(&arguments, &vars),
         Command::Tail(arguments) => cmd::load::tail(&arguments, &vars),
+        Command::Check(arguments) => cmd::check::check(&arguments, &vars),
         Command::Completions { shell } => write(&cli::completions(shell)),
         Command::Man => cli::man().map_or(ExitCode::FAILURE, |page| write(&page)),
     }

@@ -17,6 +17,7 @@ pub mod books;
 pub mod budget;
 pub mod lane;
 pub mod loads;
+pub mod look;
 pub mod positions;
 mod run;
 

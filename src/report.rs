@@ -4,6 +4,7 @@
 pub mod choose;
 pub mod human;
 pub mod json;
+pub mod pending;
 pub mod progress;
 pub mod status;
 pub mod units;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{
-    BOOTSTRAP_SERVER, CONFIG, Delivery, Files, KAFKA_PASSWORD, Load, PASSWORD, PASSWORD_FILE,
-    Property, Shared, StarRocks, Tail, User,
+    BOOTSTRAP_SERVER, CONFIG, Check, Delivery, Files, KAFKA_PASSWORD, Kafka, Load, PASSWORD,
+    PASSWORD_FILE, Property, Shared, StarRocks, Tail, User,
 };
 use crate::config::entry::{Entry, Origin};
 use crate::config::job::{Bounds, DeliveryChoice, Extent, Start};
@@ -55,6 +55,13 @@ pub struct Request {
     pub dump: bool,
 }
 
+impl Check {
+    /// Files and overrides; `vars` is the process's environment.
+    pub fn request(&self, vars: &BTreeMap<String, String>) -> Result<Request, Problem> {
+        request(&self.files, &self.kafka, &self.starrocks, vars)
+    }
+}
+
 impl Shared {
     fn request(
         &self,
@@ -62,26 +69,10 @@ impl Shared {
         partitions: Vec<u32>,
         vars: &BTreeMap<String, String>,
     ) -> Result<Request, Problem> {
-        let password = self.starrocks.password(vars);
-        let files = files.named(vars);
-        stdin_is_read_once(&files, password.as_ref())?;
-        let mut kafka = vec![];
-        for property in &self.kafka.properties {
-            match property {
-                Property::Dump => {}
-                Property::Set(name, value) => kafka.push((name.clone(), value.clone())),
-                Property::Secret(name) => return Err(property_refused(name)),
-            }
-        }
+        let Request { files, overrides, dump } =
+            request(files, &self.kafka, &self.starrocks, vars)?;
         let overrides = Overrides {
-            keys: self.keys(vars)?,
-            topics: topics(&self.kafka.topics),
-            map: self.starrocks.map.iter().map(|map| flag("--map", TOPIC_MAP, map)).collect(),
-            password,
-            kafka_password: vars.get(KAFKA_PASSWORD).map(Secret::new),
-            group: self.kafka.group.clone(),
             partitions,
-            kafka,
             flush_bytes: self.flow.flush_bytes,
             flush_interval: self.flow.flush_interval,
             loads: self.flow.loads,
@@ -92,41 +83,77 @@ impl Shared {
                 Delivery::Auto => DeliveryChoice::Auto,
             },
             redact_values: self.output.redact_values,
+            ..overrides
         };
-        let dump = self.kafka.properties.contains(&Property::Dump);
         Ok(Request { files, overrides, dump })
     }
+}
 
-    /// Flags that stand for a key of the table.
-    fn keys(&self, vars: &BTreeMap<String, String>) -> Result<Vec<Entry>, Problem> {
-        let user = match &self.starrocks.user {
-            None => None,
-            Some(User::Named(name)) => Some(name.clone()),
-            Some(User::WithPassword) => {
-                let hint =
-                    format!("use `--password-file FILE` or the environment variable `{PASSWORD}`");
-                return Err(secret_refused("a password", hint, "-u"));
-            }
-        };
-        let said = [
-            ("--fe", "starrocks.http.url", &self.starrocks.fe),
-            ("-D", "starrocks.database.name", &self.starrocks.database),
-            ("-u", "starrocks.username", &user),
-        ];
-        let brokers = self.kafka.bootstrap_server.as_ref().map(|brokers| Entry {
-            key: "bootstrap.servers".to_owned(),
-            value: brokers.clone(),
-            origin: origin("-b", BOOTSTRAP_SERVER, brokers, vars),
-        });
-        let keys = said
-            .into_iter()
-            .filter_map(|(name, key, value)| value.as_ref().map(|value| flag(name, key, value)));
-        let headers =
-            self.starrocks.headers.iter().map(|header| {
-                flag("-H", &format!("sink.properties.{}", header.name), &header.value)
-            });
-        Ok(brokers.into_iter().chain(keys).chain(headers).collect())
+/// What every command is told: where from, where to.
+fn request(
+    files: &Files,
+    kafka: &Kafka,
+    starrocks: &StarRocks,
+    vars: &BTreeMap<String, String>,
+) -> Result<Request, Problem> {
+    let password = starrocks.password(vars);
+    let files = files.named(vars);
+    stdin_is_read_once(&files, password.as_ref())?;
+    let mut properties = vec![];
+    for property in &kafka.properties {
+        match property {
+            Property::Dump => {}
+            Property::Set(name, value) => properties.push((name.clone(), value.clone())),
+            Property::Secret(name) => return Err(property_refused(name)),
+        }
     }
+    let overrides = Overrides {
+        keys: keys(kafka, starrocks, vars)?,
+        topics: topics(&kafka.topics),
+        map: starrocks.map.iter().map(|map| flag("--map", TOPIC_MAP, map)).collect(),
+        password,
+        kafka_password: vars.get(KAFKA_PASSWORD).map(Secret::new),
+        group: kafka.group.clone(),
+        kafka: properties,
+        ..Overrides::default()
+    };
+    let dump = kafka.properties.contains(&Property::Dump);
+    Ok(Request { files, overrides, dump })
+}
+
+/// Flags that stand for a key of the table.
+fn keys(
+    kafka: &Kafka,
+    starrocks: &StarRocks,
+    vars: &BTreeMap<String, String>,
+) -> Result<Vec<Entry>, Problem> {
+    let user = match &starrocks.user {
+        None => None,
+        Some(User::Named(name)) => Some(name.clone()),
+        Some(User::WithPassword) => {
+            let hint =
+                format!("use `--password-file FILE` or the environment variable `{PASSWORD}`");
+            return Err(secret_refused("a password", hint, "-u"));
+        }
+    };
+    let said = [
+        ("--fe", "starrocks.http.url", &starrocks.fe),
+        ("-D", "starrocks.database.name", &starrocks.database),
+        ("-u", "starrocks.username", &user),
+    ];
+    let brokers = kafka.bootstrap_server.as_ref().map(|brokers| Entry {
+        key: "bootstrap.servers".to_owned(),
+        value: brokers.clone(),
+        origin: origin("-b", BOOTSTRAP_SERVER, brokers, vars),
+    });
+    let keys = said
+        .into_iter()
+        .filter_map(|(name, key, value)| value.as_ref().map(|value| flag(name, key, value)));
+    let headers = starrocks
+        .headers
+        .iter()
+        .map(|header| flag("-H", &format!("sink.properties.{}", header.name), &header.value));
+    Ok(brokers.into_iter().chain(keys).chain(headers).collect())
 }
 
 /// A pattern may hold commas; names cannot.

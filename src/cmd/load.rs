@@ -92,7 +92,7 @@ fn run(
 }
 
 /// Files, flags and environment into a job; notes are said on the way.
-fn configured(
+pub(super) fn configured(
     request: &Request,
     vars: &BTreeMap<String, String>,
     reporter: &mut Reporter,
@@ -142,7 +142,7 @@ fn style(output: &Output, extent: &Extent, vars: &BTreeMap<String, String>) -> S
     }
 }
 
-fn failed(reporter: &mut Reporter, problems: &[Problem]) -> ExitCode {
+pub(super) fn failed(reporter: &mut Reporter, problems: &[Problem]) -> ExitCode {
     problems.iter().for_each(|problem| reporter.problem(problem));
     let kind = problems.iter().map(|problem| problem.kind).min().unwrap_or(Kind::Defect);
     ExitCode::from(kind.exit_code())

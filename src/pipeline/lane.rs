@@ -87,6 +87,14 @@ pub struct Plan {
     pub dropped: AtomicU64,
 }
 
+impl Plan {
+    /// Throws open rows away: gives back what was charged, which is less than the closed body.
+    fn discard(&self, buffer: Buffer) {
+        self.budget.release(buffer.bytes() as u64);
+        self.spare.give(buffer.close().body);
+    }
+}
+
 /// Body memory that is used again.
 #[derive(Debug, Default)]
 pub struct Spare(std::sync::Mutex<Vec<Vec<u8>>>);
@@ -164,9 +172,7 @@ impl Lane<'_> {
             self.stopped = false;
             for open in &mut self.open {
                 if let Some(buffer) = open.buffer.take() {
-                    let part = buffer.close();
-                    self.plan.budget.release(part.body.len() as u64);
-                    self.plan.spare.give(part.body);
+                    self.plan.discard(buffer);
                 }
             }
         }
@@ -335,5 +341,33 @@ impl Spare {
 impl std::fmt::Debug for Messages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} messages", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_batch_that_was_given_up_give_back_just_what_they_took() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let plan = Plan {
+            format: Format { value: ValueForm::Json, body: Body::Json },
+            routes: Routes::default(),
+            compression: Compression::None,
+            part_bytes: 1 << 20,
+            enclose: None,
+            redact_values: false,
+            bootstrap: String::new(),
+            group: String::new(),
+            budget: Arc::clone(&budget),
+            spare: Spare::default(),
+            dropped: AtomicU64::new(0),
+        };
+        let mut buffer = Buffer::new(Framing::JsonArray, vec![]);
+        buffer.push_row(b"{}");
+        budget.charge(buffer.bytes() as u64);
+        plan.discard(buffer);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -476,7 +476,7 @@ fn to_answer(op: Op, reply: &Result<Reply, Failure>) -> Answer {
     }
 }
 
-fn txn_state(state: LabelState) -> TxnState {
+pub(super) fn txn_state(state: LabelState) -> TxnState {
     match state {
         LabelState::Unknown => TxnState::Unknown,
         LabelState::Prepare => TxnState::Prepare,

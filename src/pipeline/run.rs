@@ -54,6 +54,8 @@ const LOAD_RETRIES: u32 = 6;
 const LOAD_DRAIN: Duration = Duration::from_secs(10);
 /// Joining a group takes no longer, unless a dead member holds a place.
 const JOIN_PATIENCE: Duration = Duration::from_secs(4);
+/// A broker that is away comes back, or its partitions find another leader, within this time.
+const BROKER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a transaction may stay open: a batch is far shorter.
 const TXN_TIMEOUT: Duration = Duration::from_secs(600);
 /// A cron job comes back within a day; a dead `tail` should not hold up an ALTER that long.
@@ -121,6 +123,8 @@ struct Run<'a> {
     stopping: Option<Stopping>,
     finished: bool,
     read_messages: u64,
+    /// The group held no position for some partition: this run began something.
+    has_begun_anew: bool,
     started: Instant,
     last_load: Option<Instant>,
     last_progress: Instant,
@@ -220,6 +224,7 @@ pub(super) fn run(
             stopping: None,
             finished: false,
             read_messages: 0,
+            has_begun_anew: false,
             started: now,
             last_load: None,
             last_progress: now,
@@ -434,7 +439,7 @@ impl Run<'_> {
                 .any(|(name, count)| **name == *partition.topic && partition.number < *count)
         };
         if partitions.iter().any(unknown) {
-            self.topics = self.consumer.select(&self.job.source.topics)?;
+            self.topics = self.patiently(|run| run.consumer.select(&run.job.source.topics))?;
         }
         let chosen = &self.job.source.partitions;
         let wanted =
@@ -610,6 +615,7 @@ impl Run<'_> {
     }
 
     fn resolve_starts(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, Problem> {
+        self.has_begun_anew = true;
         let asked = match self.extent {
             Extent::Until(bounds) => bounds.start,
             Extent::Forever { start, .. } => *start,
@@ -625,15 +631,34 @@ impl Run<'_> {
             (other, _) => other,
         };
         let own = |partitions: Vec<&Partition>| partitions.into_iter().cloned().collect::<Vec<_>>();
-        let mut starts = extent::starts(self.consumer, start, &own(old))?;
+        let (old, new) = (own(old), own(new));
+        let mut starts = self.patiently(|run| extent::starts(run.consumer, start, &old))?;
         // A partition that appeared after the start is read whole, whatever `-o` said.
-        starts.extend(extent::starts(self.consumer, Start::Beginning, &own(new))?);
+        starts.extend(self.patiently(|run| extent::starts(run.consumer, Start::Beginning, &new))?);
         let records_bound = asked != Start::Stored;
         let start = |(partition, offset): (Partition, Offset)| {
             let until = self.ends.get(&partition).copied().filter(|_| records_bound);
             StartAt { partition, offset, until }
         };
         Ok(starts.into_iter().map(start).collect())
+    }
+
+    /// Asks Kafka again while a broker is away: a rebalance often comes with just that. Polling may
+    /// pause so long; heartbeats go on.
+    fn patiently<T>(&self, ask: impl Fn(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        loop {
+            match ask(self) {
+                Err(problem)
+                    if problem.kind == Kind::Unavailable
+                        && Instant::now() < deadline
+                        && self.stop.signal().is_none() =>
+                {
+                    thread::sleep(FIRST_PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Reads on from these positions and forgets every record and row in memory.
@@ -684,7 +709,12 @@ impl Run<'_> {
     }
 
     fn check_in_range(&self, partition: &Partition, from: Offset) -> Result<(), Problem> {
-        let (low, high) = self.consumer.watermarks(partition)?;
+        let (low, high) = match self.consumer.watermarks(partition) {
+            Ok(marks) => marks,
+            // Its leader is away for now: the fetch itself refuses an offset out of range.
+            Err(problem) if problem.kind == Kind::Unavailable => return Ok(()),
+            Err(problem) => return Err(problem),
+        };
         if from < low {
             return Err(Problem::usage(format!(
                 "`{partition}` begins at {low}, but group `{}` stands at {from}: {} records were \
@@ -784,49 +814,7 @@ impl Run<'_> {
     }
 
     fn machine_failed(&self, failure: &delivery::Failure) -> Problem {
-        use delivery::Failure;
-        match failure {
-            Failure::InDoubt { labels, partitions, why } => {
-                let why = match why {
-                    delivery::Doubt::Forgotten => "StarRocks has forgotten these labels, and nothing else proves their fate",
-                    delivery::Doubt::MappingChanged => "rows are owed to some tables only, but records are routed differently now",
-                    delivery::Doubt::OwedListTooLong => "the list of owed ranges no longer fits the offset metadata",
-                };
-                let mut problem = Problem::usage(format!(
-                    "it is in doubt whether a pending batch of group `{}` was loaded",
-                    self.group
-                ))
-                .cause(why);
-                for range in partitions.iter().take(10) {
-                    problem = problem.at(range.to_string());
-                }
-                for label in labels.iter().take(10) {
-                    problem = problem.at(format!("label `{label}`"));
-                }
-                problem.hint("look into the table, then say `--on-unknown committed` or `--on-unknown reload`")
-            }
-            Failure::ForeignMetadata { partition, metadata, why } => Problem::usage(format!(
-                "the offset of `{partition}` in group `{}` carries metadata that starsink cannot use",
-                self.group
-            ))
-            .cause(format!("{why:?}: `{metadata}`"))
-            .hint("use another group with `-G`, or wipe the metadata with `kafka-consumer-groups.sh --reset-offsets --to-current`"),
-            Failure::OtherRequest { partition, .. } => Problem::usage(format!(
-                "group `{}` belongs to a bounded load that was asked for something else (`{partition}`)",
-                self.group
-            ))
-            .hint("leave `-G` out, and each bounded load has a group of its own"),
-            Failure::MetadataTooLong => Problem::usage(
-                "the broker refuses offset metadata as long as an intent of this configuration",
-            )
-            .hint("raise the broker's `offset.metadata.max.bytes`, or load fewer tables in one run"),
-            Failure::MayNotCommit => Problem::usage(format!(
-                "Kafka does not let this user commit offsets in group `{}`",
-                self.group
-            ))
-            .hint("the user needs Read on the consumer group and on the topics"),
-            Failure::Defect { what } => Problem::new(Kind::Defect, what.clone()),
-        }
+        machine_failed(&self.group, failure)
     }
 
     // ---- attempts ----
@@ -1395,16 +1383,22 @@ impl Run<'_> {
 
     fn summary(&mut self, complete: bool) -> Summary {
         let interrupted = self.stop.signal().is_some();
+        let complete = complete && !interrupted;
+        let asked_before = matches!(self.extent, Extent::Until(bounds) if bounds.start != Start::Stored)
+            && !self.has_begun_anew;
+        let at_end = self.positions.all_done() && !self.assigned.is_empty();
+        let committed = self.books.committed();
         Summary {
+            done_before: complete && asked_before && at_end && committed.is_empty(),
             tables: self.tables_now(),
             elapsed: self.started.elapsed(),
             read: self.books.read,
             loaded_records: self.books.loaded_records,
             skipped: self.books.skipped,
             already_loaded: self.books.already_loaded,
-            committed: self.books.committed(),
+            committed,
             bound: None,
-            complete: complete && !interrupted,
+            complete,
             labels: std::mem::take(&mut self.books.labels),
             guarantee_name: guarantee(self.mode).0,
         }
@@ -1434,6 +1428,53 @@ impl Batch {
 }
 
 // ---- before the first record ----
+
+/// Why the machine gave up, in words.
+pub(super) fn machine_failed(group: &str, failure: &delivery::Failure) -> Problem {
+    use delivery::Failure;
+    match failure {
+        Failure::InDoubt { labels, partitions, why } => {
+            let why = match why {
+                delivery::Doubt::Forgotten => "StarRocks has forgotten these labels, and nothing else proves their fate",
+                delivery::Doubt::MappingChanged => "rows are owed to some tables only, but records are routed differently now",
+                delivery::Doubt::OwedListTooLong => "the list of owed ranges no longer fits the offset metadata",
+            };
+            let mut problem = Problem::usage(format!(
+                "it is in doubt whether a pending batch of group `{}` was loaded",
+                group
+            ))
+            .cause(why);
+            for range in partitions.iter().take(10) {
+                problem = problem.at(range.to_string());
+            }
+            for label in labels.iter().take(10) {
+                problem = problem.at(format!("label `{label}`"));
+            }
+            problem.hint("look into the table, then say `--on-unknown committed` or `--on-unknown reload`")
+        }
+        Failure::ForeignMetadata { partition, metadata, why } => Problem::usage(format!(
+            "the offset of `{partition}` in group `{}` carries metadata that starsink cannot use",
+            group
+        ))
+        .cause(format!("{why:?}: `{metadata}`"))
+        .hint("use another group with `-G`, or wipe the metadata with `kafka-consumer-groups.sh --reset-offsets --to-current`"),
+        Failure::OtherRequest { partition, .. } => Problem::usage(format!(
+            "group `{}` belongs to a bounded load that was asked for something else (`{partition}`)",
+            group
+        ))
+        .hint("leave `-G` out, and each bounded load has a group of its own"),
+        Failure::MetadataTooLong => Problem::usage(
+            "the broker refuses offset metadata as long as an intent of this configuration",
+        )
+        .hint("raise the broker's `offset.metadata.max.bytes`, or load fewer tables in one run"),
+        Failure::MayNotCommit => Problem::usage(format!(
+            "Kafka does not let this user commit offsets in group `{}`",
+            group
+        ))
+        .hint("the user needs Read on the consumer group and on the topics"),
+        Failure::Defect { what } => Problem::new(Kind::Defect, what.clone()),
+    }
+}
 
 fn check_front_ends(
     job: &Job,
@@ -1617,7 +1658,7 @@ fn all_partitions(topics: &[(String, u32)]) -> Vec<Partition> {
     topics.iter().flat_map(of_topic).collect()
 }
 
-fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
+pub(super) fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
     let chosen = &job.source.partitions;
     let mut all = all_partitions(topics);
     all.retain(|partition| chosen.is_empty() || chosen.contains(&partition.number));
@@ -1664,7 +1705,7 @@ fn random_run() -> RunId {
     RunId(u64::from_le_bytes(bytes))
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -99,6 +99,9 @@ pub fn summary(summary: &Summary) -> String {
     }
     text.push('\n');
     text.push_str(&match summary.committed.as_slice() {
+        [] if summary.done_before => "nothing left to load: an earlier run of the same command \
+            loaded everything it asked for\nhint: `--restart` loads it again"
+            .to_string(),
         [] => "nothing new to load".to_string(),
         ranges => format!("committed: {}", ranges_text(ranges)),
     });
@@ -218,5 +221,7 @@ committed: orders[0]@0..11402120";
     #[test]
     fn nothing_to_do_says_so() {
         assert!(summary(&Summary::default()).ends_with("nothing new to load"));
+        let text = summary(&Summary { done_before: true, ..Summary::default() });
+        assert!(text.contains("an earlier run of the same command") && text.contains("--restart"));
     }
 }

@@ -95,6 +95,7 @@ pub fn summary(summary: &Summary) -> Value {
     json!({
         "event": "summary",
         "complete": summary.complete,
+        "done_before": summary.done_before,
         "guarantee": summary.guarantee_name,
         "tables": summary.tables.iter().map(table).collect::<Vec<_>>(),
         "elapsed_s": summary.elapsed.as_secs_f64(),

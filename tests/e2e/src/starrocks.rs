@@ -229,6 +229,22 @@ impl StarRocks {
         Ok(held.len())
     }
 
+    /// Labels of the database that the stand-in remembers, with their states.
+    pub fn labels(&self) -> Result<Vec<(String, String)>> {
+        let lines = self.get(&format!("labels?db={}", self.db))?;
+        let read = |line: &str| -> Result<(String, String)> {
+            let value: Value = serde_json::from_str(line).context("read a label")?;
+            let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+            Ok((text("label"), text("state")))
+        };
+        lines.lines().map(read).collect()
+    }
+
+    /// Moves the stand-in's clock on.
+    pub fn advance(&self, by: Duration) -> Result<()> {
+        self.post(&format!("advance?ms={}", by.as_millis()), "").map(drop)
+    }
+
     /// Runs statements as an administrator.
     fn execute(&self, statements: &str) -> Result<()> {
         if self.is_standin() {

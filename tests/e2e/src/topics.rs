@@ -12,6 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -69,6 +70,28 @@ pub fn watermarks(bootstrap: &str, topic: &str) -> Result<Vec<(i64, i64)>> {
     ids.into_iter()
         .map(|id| consumer.fetch_watermarks(topic.name(), id, WITHIN).context("fetch watermarks"))
         .collect()
+}
+
+/// What `group` has committed for each partition of `topic`, in order of partitions: offset and
+/// metadata. Joins nothing.
+pub fn committed(
+    bootstrap: &str,
+    group: &str,
+    topic: &str,
+    partitions: u32,
+) -> Result<Vec<Option<(i64, String)>>> {
+    let consumer: BaseConsumer =
+        config(bootstrap).set("group.id", group).create().context("make a consumer")?;
+    let mut list = TopicPartitionList::new();
+    for partition in 0..i32::try_from(partitions).context("number of partitions")? {
+        list.add_partition(topic, partition);
+    }
+    let found = consumer.committed_offsets(list, WITHIN).context("fetch committed offsets")?;
+    let read = |element: TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+        _ => None,
+    };
+    Ok(found.elements().into_iter().map(read).collect())
 }
 
 /// A topic name no other test and no other run has: `name`, process and counter.

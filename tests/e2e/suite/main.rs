@@ -10,6 +10,8 @@ mod scene;
 mod bounded;
 /// The brokers and loaders themselves keep their promises.
 mod brokers;
+/// Kill −9, SIGSTOP, two processes: each record once all the same.
+mod exactly_once;
 /// Every line of the fault table.
 mod faults;
 /// The documentation page's own files.

@@ -32,7 +32,7 @@ impl Bars {
     pub fn new(endless: bool, color: bool) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         let total = multi.add(ProgressBar::no_length());
-        total.set_style(template("  {msg}"));
+        total.set_style(template("  {wide_msg}"));
         Bars { multi, tables: vec![], total, endless, color }
     }
 
@@ -70,10 +70,10 @@ impl Bars {
 
     fn bar_style(&self) -> ProgressStyle {
         if self.endless {
-            return template("  {prefix}  {msg}");
+            return template("  {prefix}  {wide_msg}");
         }
         let bar = if self.color { "{bar:28.green/dim}" } else { "{bar:28}" };
-        template(&format!("  {{prefix}}  {bar}  {{percent:>3}}%   {{msg}}")).progress_chars("━╸━")
+        template(&format!("  {{prefix}}  {bar}  {{percent:>3}}%   {{wide_msg}}")).progress_chars("━╸━")
     }
 }
 

@@ -34,7 +34,7 @@ bench *ARGS:
 # End-to-end suite against a real Kafka broker
 e2e *ARGS:
     tests/e2e/prerequisites
-    cargo test -p e2e --test e2e -- {{ARGS}}
+    cargo test --workspace --test e2e -- {{ARGS}}
 
 # Kill -9 loop over real brokers: KILLS processes, BROKERS 1 or 3; says its seed and its counts
 soak KILLS="200" BROKERS="1":

@@ -3,10 +3,10 @@
 //! Modules stand in reading order: what a record is, how a run is described, how rows are made,
 //! how they reach StarRocks, and what a person sees of it. `docs/ARCHITECTURE.md` is the map.
 
+pub mod java_regex;
 pub mod error;
 pub mod record;
 pub mod secret;
-pub mod java_regex;
 pub mod data;
 pub mod config;
 pub mod convert;

@@ -127,7 +127,7 @@ pub enum Body {
 /// Topic to table: the map first, then the topic's own name.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
-    /// (topic, table); a table may be `db.table`.
+    /// (topic, table).
     pub map: Vec<(String, String)>,
 }
 

@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
     key("starrocks.database.name", Text, None, Honoured, "The target database."),
     key("starrocks.username", Text, None, Honoured, "StarRocks user, with the INSERT privilege on the tables."),
     key("starrocks.password", Password, None, Honoured, "The user's password; may be empty; `--password-file` keeps it out of the file."),
-    key("starrocks.topic2table.map", List, None, Honoured, "`TOPIC:TABLE` pairs for topics whose table has another name; `DATABASE.TABLE` goes to another database; anything malformed is an error."),
+    key("starrocks.topic2table.map", List, None, Honoured, "`TOPIC:TABLE` pairs for topics whose table has another name; anything malformed is an error."),
     key("starrocks.envelope", Text, None, NotYet("Debezium envelopes"), "Asks for the decoding of change events."),
     key("bufferflush.maxbytes", Integer { least: 64 * MIB, most: 10 * 1024 * MIB }, Some("94371840"), Honoured, "Loads a batch when it holds this many bytes."),
     key("bufferflush.intervalms", Integer { least: 1000, most: 3_600_000 }, Some("1000"), Honoured, "Loads a batch when this many milliseconds have passed since the last load."),

@@ -54,10 +54,13 @@ fn pair(part: &str) -> Result<(String, String), String> {
     if topic.is_empty() || table.is_empty() || table.contains(':') {
         return Err(malformed());
     }
-    let parts: Vec<&str> = table.split('.').collect();
-    let is_name = |name: &&str| !name.is_empty() && !name.contains(char::is_whitespace);
-    if parts.len() > 2 || !parts.iter().all(is_name) {
-        return Err(format!("`{table}` is not a table: write `TABLE` or `DATABASE.TABLE`"));
+    if table.contains('.') {
+        return Err(format!(
+            "`{table}` names a database: one run loads one, `starrocks.database.name`"
+        ));
+    }
+    if table.contains(char::is_whitespace) {
+        return Err(format!("`{table}` is not a table's name"));
     }
     Ok((topic.to_owned(), table.to_owned()))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::batch::{self, Framing, Part};
 use crate::config::job::{
-    Body, Compression, DeliveryChoice, Extent, Job, Reset, Retries, Start, Topics,
+    Body, Compression, DeliveryChoice, Extent, Job, PropertyValue, Reset, Retries, Start, Topics,
 };
 use crate::delivery::{
     self, Action, Answer, CursorWrite, Fetched, Input, Label, Machine, Mode, OnUnknown, Opening,
@@ -295,6 +295,7 @@ fn prepare(
     let tables = tables_of(job, &topics);
     let idempotent = check_tables(job, &client, &topics)?;
     let (mode, plain) = mode(job, &client)?;
+    check_isolation(job, mode)?;
     let wanted = wanted(job, &topics);
     let ends = match extent {
         Extent::Until(bounds) => extent::ends(consumer, bounds.until, &wanted)?,
@@ -1582,6 +1583,21 @@ fn mode(job: &Job, client: &Client) -> Result<(Mode, bool), Problem> {
     }
 }
 
+/// Recovery reads the group's offsets as stably as its records: `read_committed` is part of the
+/// protocol, not only of the data path.
+fn check_isolation(job: &Job, mode: Mode) -> Result<(), Problem> {
+    let uncommitted = PropertyValue::Plain("read_uncommitted".into());
+    let said = |(name, value): &(String, PropertyValue)| {
+        name == "isolation.level" && *value == uncommitted
+    };
+    if mode != Mode::ExactlyOnce || !job.source.properties.iter().any(said) {
+        return Ok(());
+    }
+    Err(Problem::usage("exactly once is not possible with `isolation.level=read_uncommitted`")
+        .cause("records of transactions that are rolled back later would be loaded")
+        .hint("leave the key out, or say `--delivery at-least-once`"))
+}
+
 fn guarantee(mode: Mode) -> (&'static str, &'static str) {
     match mode {
         Mode::ExactlyOnce => ("exactly-once", "each record is loaded exactly once"),
@@ -1649,9 +1665,10 @@ pub(super) fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
     all
 }
 
-/// What is left of `--memory` for rows once librdkafka has its queue (`config` gives it a quarter).
+/// Half of `--memory` is for rows. A quarter is librdkafka's queue; the rest covers the response being
+/// read, bodies kept for another round, and what the allocator holds back.
 fn rows_budget(memory_bytes: u64) -> u64 {
-    memory_bytes / 4 * 3
+    memory_bytes / 2
 }
 
 /// Changes whenever a record might go to other tables than before.

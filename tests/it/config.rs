@@ -327,9 +327,14 @@ fn a_malformed_topic_map_is_an_error_and_a_sound_one_is_read() {
         "error: topic `t` is mapped twice\n  at: f:8 `starrocks.topic2table.map`\n\
          hint: the form is `TOPIC:TABLE,TOPIC:TABLE`\n",
     );
-    let job = job_with("starrocks.topic2table.map=t:tb, u : other.tc,\ntopics=t,u");
+    check_refused(
+        "starrocks.topic2table.map=t:other.tc",
+        "error: `other.tc` names a database: one run loads one, `starrocks.database.name`\n  \
+         at: f:8 `starrocks.topic2table.map`\nhint: the form is `TOPIC:TABLE,TOPIC:TABLE`\n",
+    );
+    let job = job_with("starrocks.topic2table.map=t:tb, u : tc,\ntopics=t,u");
     let pair = |topic: &str, table: &str| (topic.to_owned(), table.to_owned());
-    assert_eq!(job.routes.map, [pair("t", "tb"), pair("u", "other.tc")]);
+    assert_eq!(job.routes.map, [pair("t", "tb"), pair("u", "tc")]);
     check_warned(
         "topics=orders\nstarrocks.topic2table.map=order:x",
         "topic `order` is mapped and not among the topics to load (f:9 `starrocks.topic2table.map`)\n\

@@ -44,6 +44,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("batch", "config::job", "a job's types describe the run to every later stage"),
     ("mapping", "config::job", "likewise"),
     ("encode", "config::job", "likewise"),
+    ("data", "record", "a Connect record says where it stands"),
+    ("java_regex", "data", "a refused pattern fails as any option does"),
     ("mapping", "encode", "a column plan ends in an encoder"),
     ("config", "convert", "the table of converters is what a configuration may name"),
     ("config", "transform", "the table of transforms likewise"),

@@ -42,9 +42,10 @@ pub fn started(started: &Started) -> String {
         names => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
     };
     format!(
-        "loading {} ({} partitions) into {} as group `{}`: {}",
+        "loading {} ({} {}) into {} as group `{}`: {}",
         list(&started.topics),
         started.partitions,
+        if started.partitions == 1 { "partition" } else { "partitions" },
         list(&started.tables),
         started.group,
         started.guarantee

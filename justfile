@@ -36,6 +36,11 @@ e2e *ARGS:
     tests/e2e/prerequisites
     cargo test --workspace --test e2e -- {{ARGS}}
 
+# Kill -9 loop over real brokers: KILLS processes, BROKERS 1 or 3; says its seed and its counts
+soak KILLS="200" BROKERS="1":
+    STARSINK_E2E_KILLS={{KILLS}} STARSINK_E2E_BROKERS={{BROKERS}} \
+        cargo test --workspace --test e2e -- exactly_once::processes_killed --nocapture
+
 # A Kafka broker to play with, until interrupted
 kafka *ARGS:
     cargo run -p e2e --bin kafka -- {{ARGS}}

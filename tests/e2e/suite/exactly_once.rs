@@ -21,6 +21,8 @@ use crate::scene::{SOON, scaled};
 
 /// Processes to kill; 200 and more for a soak.
 const KILLS: &str = "STARSINK_E2E_KILLS";
+/// Ends the killing after so many seconds, however many were killed; 0: no such end.
+const SECONDS: &str = "STARSINK_E2E_KILL_SECONDS";
 /// 3: three brokers, one of them killed and restarted now and then.
 const BROKERS: &str = "STARSINK_E2E_BROKERS";
 /// Repeats a run's choices.
@@ -96,21 +98,27 @@ fn tell(text: &str) {
 
 #[test]
 fn processes_killed_at_any_moment_lose_and_double_nothing() {
-    let brokers = env::var(BROKERS).is_ok_and(|text| text == "3");
-    let mut kafka = brokers.then(|| cluster(3));
+    let brokers = if env::var(BROKERS).is_ok_and(|text| text == "3") { 3 } else { 1 };
+    let mut kafka = (brokers == 3).then(|| cluster(3));
     let bootstrap = kafka.as_ref().map_or_else(broker, e2e::kafka::Kafka::bootstrap);
     let Some(stage) = Stage::new("kill -9", &bootstrap) else { return };
     let (kills, seed, started) = (scaled(KILLS, 17), seed(), Instant::now());
     tell(&format!("{kills} kills, {SEED}={seed}"));
+    let seconds =
+        env::var(SECONDS).ok().and_then(|text| text.parse::<u64>().ok()).filter(|n| *n > 0);
     let (mut dice, stop) = (Dice::new(seed), AtomicBool::new(false));
-    let mut missed = 0;
+    let (mut missed, mut killed) = (0, 0);
     let produced = thread::scope(|scope| {
         let _stop = StopOnDrop(&stop);
         let producers = stage.produce(scope, &stop);
         let mut processes = [stage.tail(&[]), stage.tail(&[])];
         let mut down = None;
         let mut n = 0;
-        while n < kills {
+        let is_over = |n| {
+            let late = seconds.is_some_and(|most| started.elapsed() > Duration::from_secs(most));
+            n >= kills || late
+        };
+        while !is_over(n) {
             if let Some(kafka) = &mut kafka {
                 match (n % 8, down) {
                     (3, None) => {
@@ -130,6 +138,7 @@ fn processes_killed_at_any_moment_lose_and_double_nothing() {
                 None => POINTS[usize::try_from(dice.below(17)).expect("small")],
             };
             n += strike(&stage, point, &mut processes, &mut dice, &mut missed);
+            killed = n;
         }
         if let (Some(kafka), Some(broker)) = (&mut kafka, down) {
             kafka.restart(broker).expect("it comes back");
@@ -143,7 +152,7 @@ fn processes_killed_at_any_moment_lose_and_double_nothing() {
     stage.check(&produced);
     let open = stage.open_labels();
     tell(&format!(
-        "{kills} kills, {missed} points not reached, {} rows and {} changes, {} labels left to \
+        "{killed} kills, {brokers} broker(s), {missed} points not reached, {} rows and {} changes, {} labels left to \
          expire, {:.0} s, {SEED}={seed}: nothing lost, nothing doubled",
         produced.ids.len(),
         produced.changes,

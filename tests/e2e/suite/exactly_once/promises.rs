@@ -20,7 +20,8 @@ impl Stage {
 
     /// `starsink load` with the stage's job, to its end.
     fn load(&self, args: &[&str]) -> Output {
-        self.job().load(args)
+        let args = [&["load", "--no-progress"], args, &[self.file()]].concat();
+        self.scene.starsink.run(&args, "", SOON).expect("starsink runs")
     }
 
     /// Leaves a batch prepared and intended, its process dead.
@@ -87,9 +88,9 @@ fn check_shows_what_is_pending_and_settle_finishes_it_and_loads_nothing_new() {
 
     let before = stage.cursors();
     assert!(before.iter().flatten().any(|(_, text)| text.contains(";e=")), "{before:?}");
-    let file = stage.job().file();
+    let file = stage.file();
     let check = || {
-        let run = stage.scene.starsink.run(&["check", "--only", "delivery", &file], "", SOON);
+        let run = stage.scene.starsink.run(&["check", "--only", "delivery", file], "", SOON);
         run.expect("it runs").expect(0).stdout
     };
     let shown = check();
@@ -118,8 +119,8 @@ fn a_bounded_load_resumes_then_is_complete_then_loads_again_if_told_to() {
     let all = stage.put_rows(0, 6_000);
     let bounded = ["-o", "beginning", "--flush-bytes", "100KB"];
     stage.fault(&json!({"op": "commit", "nth": 2, "times": 0, "do": "hold", "name": "middle"}));
-    let file = stage.job().file();
-    let args = [&["load", "-v", "--no-progress"][..], &bounded, &[&file]].concat();
+    let file = stage.file();
+    let args = [&["load", "-v", "--no-progress"][..], &bounded, &[file]].concat();
     let run = stage.scene.starsink.start(&args, "").expect("it starts");
     let mut run = Process::of(run, &stage);
     wait_until("some rows are loaded", SOON, || !stage.ids().is_empty());
@@ -156,7 +157,7 @@ fn two_bounded_loads_and_a_tail_at_the_same_time_leave_each_other_alone() {
     let all = stage.put_rows(0, 3_000);
     let tail = stage.tail(&[]);
     let part = |args: &[&str]| {
-        let file = stage.job().file();
+        let file = stage.file();
         let args = [&["load", "--no-progress"], args, &[&file]].concat();
         stage.scene.starsink.start(&args, "").expect("it starts")
     };

@@ -74,6 +74,8 @@ pub(super) struct Stage {
     rows: String,
     keyed: String,
     logs: PathBuf,
+    /// The configuration, written once: a process may be reading it while the next one starts.
+    file: OnceLock<String>,
 }
 
 /// What was put into the topics.
@@ -99,7 +101,8 @@ impl Stage {
         let rows = scene.table("eo_rows", "(id BIGINT NOT NULL, ts BIGINT) DUPLICATE KEY (id)");
         let keyed = scene.table("eo_keyed", "(id BIGINT NOT NULL, v BIGINT) PRIMARY KEY (id)");
         let logs = place::scratch("exactly-once").expect("a directory");
-        Some(Stage { scene, name: topics::fresh_name("eo"), topics, rows, keyed, logs })
+        let (name, file) = (topics::fresh_name("eo"), OnceLock::new());
+        Some(Stage { scene, name, topics, rows, keyed, logs, file })
     }
 
     pub(super) fn group(&self) -> String {
@@ -111,7 +114,7 @@ impl Stage {
     }
 
     /// The two topics of rows to one table, the changes to the other.
-    pub(super) fn job(&self) -> Job<'_> {
+    fn job(&self) -> Job<'_> {
         let [first, second, changes] = &self.topics;
         let session = SESSION.as_millis().to_string();
         self.scene
@@ -129,8 +132,13 @@ impl Stage {
     /// Starts a `tail` with batches of this age.
     pub(super) fn tail_every(&self, age: &str, args: &[&str]) -> Process {
         let few = ["tail", "-v", "--no-progress", "--flush-interval", age];
-        let run = self.job().start(&[&few[..], &["--drain-timeout", "5s"], args].concat());
-        Process { run: Some(run), logs: self.logs.clone() }
+        let args = [&few[..], &["--drain-timeout", "5s"], args, &[self.file()]].concat();
+        Process::of(self.scene.starsink.start(&args, "").expect("starsink starts"), self)
+    }
+
+    /// The configuration's path.
+    pub(super) fn file(&self) -> &str {
+        self.file.get_or_init(|| self.job().file())
     }
 
     /// Fills the topics until `stop`.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::{Check, Checked, Request};
-use crate::cmd::load::{configured, failed};
+use crate::cmd::load::{configured, dump_properties, failed};
 use crate::error::Problem;
 use crate::pipeline::look::look as look_at_delivery;
 use crate::report::choose::Display;
@@ -29,6 +29,10 @@ fn look(
 ) -> Result<(), Vec<Problem>> {
     let request: Request = arguments.request(vars).map_err(|problem| vec![problem])?;
     let job = configured(&request, vars, reporter)?;
+    if request.dump {
+        dump_properties(&job);
+        return Ok(());
+    }
     for checked in &arguments.only {
         match checked {
             Checked::Delivery => {

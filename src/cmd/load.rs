@@ -149,7 +149,7 @@ pub(super) fn failed(reporter: &mut Reporter, problems: &[Problem]) -> ExitCode 
 }
 
 /// `-X dump`: what librdkafka is told, one property a line.
-fn dump_properties(job: &Job) {
+pub(super) fn dump_properties(job: &Job) {
     for (name, value) in consumer::properties(&job.source, job.memory_bytes) {
         match value {
             PropertyValue::Plain(text) => report::out(&format!("{name} = {text}")),

@@ -36,6 +36,7 @@ fn help_reads_as_agreed() {
     check_generated("tests/golden/help/starsink.txt", &answer(&["-h"]));
     check_generated("tests/golden/help/load.txt", &answer(&["load", "-h"]));
     check_generated("tests/golden/help/tail.txt", &answer(&["tail", "-h"]));
+    check_generated("tests/golden/help/check.txt", &answer(&["check", "-h"]));
 }
 
 #[test]

@@ -181,11 +181,11 @@ pub(super) fn run(
     let plan = Arc::clone(&prepared.plan);
     let loads = Loads::start(prepared.target, Arc::clone(&plan), job.loads, &outbox);
     let (summary, problem) = thread::scope(|scope| {
-        let mut lanes = vec![];
+        let (mut lanes, mut threads) = (vec![], vec![]);
         for _ in 0..job.lanes.max(1) {
             let (sender, jobs) = mpsc::sync_channel(LANE_QUEUE);
             let (plan, outbox) = (Arc::clone(&plan), outbox.clone());
-            scope.spawn(move || lane::run(&plan, &jobs, &outbox));
+            threads.push(scope.spawn(move || lane::run(&plan, &jobs, &outbox)));
             lanes.push(sender);
         }
         let now = Instant::now();
@@ -238,6 +238,9 @@ pub(super) fn run(
         let summary = run.summary(problem.is_none());
         drop(run);
         drop(lanes);
+        // What a lane panicked with was printed when it did.
+        let whole = threads.into_iter().map(thread::ScopedJoinHandle::join).all(|end| end.is_ok());
+        let problem = if whole { problem } else { Some(lane_died()) };
         (summary, problem)
     });
     consumer.close();
@@ -1229,10 +1232,12 @@ impl Run<'_> {
         }
     }
 
-    fn send_to_lanes(&self, job: impl Fn() -> lane::Job) {
+    fn send_to_lanes(&mut self, job: impl Fn() -> lane::Job) {
         for lane in self.lanes {
-            // A lane ends before its sender only by a panic, which the scope reports.
-            let _ = lane.send(job());
+            // A lane ends before its sender only by a panic: nothing of this batch can be kept.
+            if lane.send(job()).is_err() {
+                self.problem.get_or_insert_with(lane_died);
+            }
         }
     }
 
@@ -1310,7 +1315,9 @@ impl Run<'_> {
         for (lane, (part, bytes)) in self.lanes.iter().zip(parts.into_iter().zip(bytes)) {
             if !part.is_empty() {
                 self.plan.budget.charge(bytes);
-                let _ = lane.send(lane::Job::Records { ticket, messages: part, bytes });
+                if lane.send(lane::Job::Records { ticket, messages: part, bytes }).is_err() {
+                    self.problem.get_or_insert_with(lane_died);
+                }
             }
         }
         Ok(())
@@ -1688,6 +1695,14 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+fn lane_died() -> Problem {
+    Problem::new(
+        Kind::Defect,
+        "a conversion lane ended unexpectedly; nothing of its batch was loaded",
+    )
+    .hint("this is a defect of starsink; please report it with the message above")
 }
 
 fn unreadable(partition: &str, error: ErrorCode) -> Problem {

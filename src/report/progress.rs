@@ -73,7 +73,8 @@ impl Bars {
             return template("  {prefix}  {wide_msg}");
         }
         let bar = if self.color { "{bar:28.green/dim}" } else { "{bar:28}" };
-        template(&format!("  {{prefix}}  {bar}  {{percent:>3}}%   {{wide_msg}}")).progress_chars("━╸━")
+        template(&format!("  {{prefix}}  {bar}  {{percent:>3}}%   {{wide_msg}}"))
+            .progress_chars("━╸━")
     }
 }
 

@@ -66,7 +66,7 @@ impl Decimal {
         self.unscaled.to_signed_bytes_be()
     }
 
-    /// All digits, no exponent: `0.00000001`. Exponents far out are kept, see [`ZEROS_WRITTEN`].
+    /// All digits, no exponent: `0.00000001`. Exponents far out are kept, see `ZEROS_WRITTEN`.
     pub fn to_plain(&self) -> String {
         let digits = self.unscaled.magnitude().to_string();
         let sign = if self.is_negative() { "-" } else { "" };

@@ -385,17 +385,14 @@ impl Consumer {
         Err(problem.hint("stop or delete the connector first; its offsets carry over"))
     }
 
-    /// The end of a run: leaves the group at once.
+    /// The end of a run: leaves the group at once. Partitions are given back only in answer to the
+    /// group's own event: asked for out of turn, librdkafka was seen not to answer at all.
     pub fn close(&self) {
-        self.inner.unsubscribe();
-        self.unassign();
-        let deadline = Instant::now() + Duration::from_secs(2);
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let deadline = Instant::now() + PATIENCE;
         let _ = self.inner.close_queue();
         while !self.inner.closed() && Instant::now() < deadline {
-            let _ = self.inner.poll(Duration::from_millis(20));
-            if let Ok(events) = self.poll(Duration::ZERO)
-                && !events.is_empty()
-            {
+            if self.poll(Duration::from_millis(20)).is_ok_and(|events| !events.is_empty()) {
                 self.unassign();
             }
         }

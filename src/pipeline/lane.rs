@@ -160,7 +160,11 @@ impl Lane<'_> {
                 let tally = std::mem::take(&mut self.tally);
                 self.outbox.lane(Said::Sealed { ticket, tally });
             }
-            Job::Owe(owed) => self.owed = owed,
+            Job::Owe(owed) => {
+                self.owed = owed;
+                // A topic that was deleted gives its handle back; another may get the same one.
+                self.routes.clear();
+            }
         }
     }
 

@@ -243,13 +243,23 @@ pub(super) fn run(
         let problem = if whole { problem } else { Some(lane_died()) };
         (summary, problem)
     });
-    consumer.close();
-    if !loads.close(Duration::from_secs(2)) {
-        // A thread hangs in a request and can still wake the queue: librdkafka would wait for it for
-        // ever. The group was left above; the process ends next.
-        std::mem::forget(consumer);
-    }
+    loads.close(Duration::from_secs(2));
+    leave(consumer);
     (summary, problem.map_or(Ok(()), Err))
+}
+
+/// Leaves the group and lets go of librdkafka, on a thread of its own: neither may keep a finished run
+/// from ending. A thread that hangs (a request in flight can still wake the queue) ends with the process.
+fn leave(consumer: Consumer) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let (done, left) = mpsc::channel();
+    thread::spawn(move || {
+        consumer.close();
+        drop(consumer);
+        // Nobody listens any more once patience has ended.
+        let _ = done.send(());
+    });
+    let _ = left.recv_timeout(PATIENCE);
 }
 
 /// What is found out before the first record is read.
@@ -464,6 +474,10 @@ impl Run<'_> {
     /// The machine is done with the partitions: the group may go on.
     fn give_back(&mut self) {
         self.consumer.unassign();
+        self.forget_assignment();
+    }
+
+    fn forget_assignment(&mut self) {
         self.assigned.clear();
         self.assigned_in_kafka = false;
         self.positions = Positions::default();
@@ -539,8 +553,9 @@ impl Run<'_> {
                 Ok(None)
             }
             Action::LeaveAndRejoin { pause_ms } => {
+                // The partitions go back when the group asks for them.
                 self.consumer.leave();
-                self.give_back();
+                self.forget_assignment();
                 self.rejoin_at = Some(Instant::now() + Duration::from_millis(pause_ms));
                 Ok(None)
             }
@@ -991,6 +1006,10 @@ impl Run<'_> {
                 {
                     self.count(*ticket, table, report);
                 }
+                if op == delivery::Op::RollBack && answer == Answer::Ok {
+                    self.loads.forget(&done.label);
+                    self.owners.remove(&done.label);
+                }
                 let begun = op == delivery::Op::Begin;
                 let ok = answer == Answer::Ok;
                 if begun
@@ -1156,6 +1175,13 @@ impl Run<'_> {
         // Nothing answers any more: what is open expires by itself, and the next start settles it.
         if Instant::now() >= stopping.deadline + Duration::from_secs(5) {
             self.finished = true;
+            if self.batches.values().any(|batch| batch.handed_over) {
+                self.problem.get_or_insert_with(|| {
+                    Problem::unavailable("stopped before the last batch was settled")
+                        .cause("StarRocks or Kafka did not answer in time")
+                        .hint("run the same command again: it settles the batch first, nothing is lost")
+                });
+            }
         }
         Ok(())
     }
@@ -1171,12 +1197,13 @@ impl Run<'_> {
         let moved = self.positions.moved();
         let policy = &self.job.flush;
         let share = self.plan_limit();
+        let spent = self.plain && self.plan.budget.is_spent();
         let batch = self.batch(ticket);
         if batch.sealing {
             return Ok(());
         }
         let age = batch.began.elapsed();
-        let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share;
+        let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share || spent;
         let old = age >= policy.interval || age >= policy.offset_interval;
         if moved
             && (full
@@ -1212,17 +1239,39 @@ impl Run<'_> {
     }
 
     fn finish_if_done(&mut self, done: bool) -> Result<(), Problem> {
+        if done && self.assigned.is_empty() && self.stopping.is_none() {
+            self.finished = self.others_are_done();
+            return Ok(());
+        }
         let idle = !self.batches.values().any(|batch| batch.sealing || batch.records > 0);
         if done && idle && self.stopping.is_none() {
             let deadline = Instant::now() + self.drain_time();
             self.stopping = Some(Stopping { deadline, told: true, expired: false });
-            if self.assigned.is_empty() {
-                self.finished = true;
-                return Ok(());
-            }
             return self.feed(Input::Stop);
         }
         Ok(())
+    }
+
+    /// Other processes of this name have all partitions: the run is over when theirs are loaded. Until
+    /// then this one stands by, and takes over what one of them drops.
+    fn others_are_done(&mut self) -> bool {
+        const EVERY: Duration = Duration::from_secs(1);
+        if self.last_topics.elapsed() < EVERY {
+            return false;
+        }
+        self.last_topics = Instant::now();
+        self.waiting_for = Some("other processes of this name have all partitions".into());
+        let partitions: Vec<Partition> = self.ends.keys().cloned().collect();
+        let Ok(committed) = self.consumer.committed(&partitions) else { return false };
+        committed.iter().all(|committed| {
+            let end = self.ends[&committed.partition];
+            match &committed.offset {
+                Some((offset, metadata)) => *offset >= end && !metadata.contains(";e="),
+                None => {
+                    self.consumer.watermarks(&committed.partition).is_ok_and(|(low, _)| low >= end)
+                }
+            }
+        })
     }
 
     /// The budget is spent and nothing is on its way to free it: send what the lanes hold.
@@ -1687,7 +1736,10 @@ fn fingerprint(job: &Job) -> u64 {
 
 /// What a bounded load with an explicit start was asked for.
 pub(super) fn request_hash(job: &Job, extent: &Extent) -> u64 {
-    hash(&format!("{extent:?} {:?} {:?}", job.source.topics, job.source.partitions))
+    let mut map = job.routes.map.clone();
+    map.sort();
+    let (topics, partitions) = (&job.source.topics, &job.source.partitions);
+    hash(&format!("{extent:?} {topics:?} {partitions:?} {} {map:?}", job.target.database))
 }
 
 /// FNV-1a: stable across versions and machines.

@@ -69,7 +69,7 @@ pub fn problem(problem: &Problem) -> String {
         "exit_code": problem.kind.exit_code(),
         "error": problem.what,
         "causes": problem.causes,
-        "at": problem.at,
+        "where": problem.at,
         "hints": problem.hints,
     }))
 }
@@ -138,7 +138,7 @@ fn stamped(body: Value) -> String {
         let first = name == "event";
         out.insert(name, value);
         if first {
-            out.insert("at_time".into(), Value::from(stamp(SystemTime::now())));
+            out.insert("at".into(), Value::from(stamp(SystemTime::now())));
         }
     }
     Value::Object(out).to_string()
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_line_names_its_event_and_its_time() {
         let line = Ticker::new(Duration::ZERO).line(&Event::Info("x".into())).unwrap();
-        assert!(line.starts_with("{\"event\":\"info\",\"at_time\":\"20"), "{line}");
+        assert!(line.starts_with("{\"event\":\"info\",\"at\":\"20"), "{line}");
         let line = problem(&Problem::new(Kind::Unavailable, "w").hint("h"));
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((value["exit_code"].as_u64(), value["error"].as_str()), (Some(5), Some("w")));

@@ -49,7 +49,7 @@ impl StatusFile {
             return metrics(progress, SystemTime::now());
         }
         let mut body = json::progress(progress);
-        body["at_time"] = stamp(SystemTime::now()).into();
+        body["at"] = stamp(SystemTime::now()).into();
         body.to_string()
     }
 }

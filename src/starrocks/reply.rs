@@ -120,6 +120,7 @@ const SETUP: &[&str] = &[
     "only primary key table support partial update",
     "not in partial update columns",
     "unsupported compression",
+    "is not supported",
     "data size exceeds quota",
     "only olap/lake table",
     "is a materialized view",

@@ -385,11 +385,12 @@ impl Consumer {
         Err(problem.hint("stop or delete the connector first; its offsets carry over"))
     }
 
-    /// The end of a run: leaves the group at once. Partitions are given back only in answer to the
-    /// group's own event: asked for out of turn, librdkafka was seen not to answer at all.
+    /// The end of a run: leaves the group at once. librdkafka was seen, once, not to answer the second
+    /// of these calls: the caller must not wait for ever.
     pub fn close(&self) {
-        const PATIENCE: Duration = Duration::from_secs(3);
-        let deadline = Instant::now() + PATIENCE;
+        self.inner.unsubscribe();
+        self.unassign();
+        let deadline = Instant::now() + Duration::from_secs(2);
         let _ = self.inner.close_queue();
         while !self.inner.closed() && Instant::now() < deadline {
             if self.poll(Duration::from_millis(20)).is_ok_and(|events| !events.is_empty()) {

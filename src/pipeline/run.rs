@@ -244,6 +244,8 @@ pub(super) fn run(
         (summary, problem)
     });
     loads.close(Duration::from_secs(2));
+    // librdkafka does not let go while anybody can still wake its queue.
+    drop(outbox);
     leave(consumer);
     (summary, problem.map_or(Ok(()), Err))
 }

@@ -23,23 +23,25 @@ pub fn target() -> PathBuf {
 pub const RELEASE: bool = !cfg!(debug_assertions);
 
 /// Path of the workspace binary `name`: what environment variable `variable` says, or else the
-/// one cargo builds now from `package`, which is quick when it is up to date.
-pub fn binary(package: &str, name: &str, variable: &str) -> Result<PathBuf> {
+/// one cargo builds now, which is quick when it is up to date.
+pub fn binary(name: &str, variable: &str) -> Result<PathBuf> {
     if let Some(given) = env::var_os(variable).map(PathBuf::from) {
         if !given.is_file() {
             bail!("{variable} names `{}`, which is not a file", given.display());
         }
         return Ok(given);
     }
-    build(package, name, RELEASE)?;
+    build(name, RELEASE)?;
     let profile = if RELEASE { "release" } else { "debug" };
     Ok(target().join(profile).join(name))
 }
 
-fn build(package: &str, name: &str, release: bool) -> Result<()> {
+/// The whole workspace is named, so that features stay as in every other build: with a package alone
+/// librdkafka and OpenSSL would be compiled anew.
+fn build(name: &str, release: bool) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", package, "--bin", name]);
+    command.args(["build", "--quiet", "--workspace", "--bin", name]);
     if release {
         command.arg("--release");
     }

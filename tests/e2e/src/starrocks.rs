@@ -85,7 +85,7 @@ impl StarRocks {
 
     /// Starts a stand-in with database `example_db` and user `user1`.
     pub fn standin() -> Result<StarRocks> {
-        let binary = place::binary("standin", "standin", STANDIN_BIN)?;
+        let binary = place::binary("standin", STANDIN_BIN)?;
         let mut command = Command::new(binary);
         command.args(["--fe", "0", "--query", "0", "--be", "0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -26,7 +26,7 @@ pub struct Starsink {
 impl Starsink {
     /// The binary that [`BIN`] names, or this workspace's, built if it is not up to date.
     pub fn find() -> Result<Starsink> {
-        Ok(Starsink { binary: place::binary("starsink", "starsink", BIN)? })
+        Ok(Starsink { binary: place::binary("starsink", BIN)? })
     }
 
     /// A command without arguments, with the caller's `STARSINK_*` variables removed.

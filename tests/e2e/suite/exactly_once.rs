@@ -236,6 +236,7 @@ fn a_process_frozen_for_longer_than_its_session_does_no_harm() {
                 // A busy stream finalises with the next intent and may never say some steps.
                 unreached += 1;
                 assert!(unreached <= MOST_UNREACHED, "{point:?} is not reached either");
+                stage.scene.starrocks.release(&name).expect("released");
                 continue;
             }
             sleeper.signal(Signal::SIGSTOP);

@@ -1,0 +1,263 @@
+//! The consumer group: partitions come and go, offsets are fetched and written, reading begins.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::job::{Extent, Reset, Start};
+use crate::delivery::{
+    CursorWrite, Fetched, Input, Reading, RunId, StartAt, WriteError, WriteOutcome,
+};
+use crate::error::{Kind, Problem};
+use crate::event::Event;
+use crate::kafka::consumer::{CommitError, GroupEvent};
+use crate::kafka::extent;
+use crate::pipeline::lane::{self, OwedRows};
+use crate::pipeline::positions::Positions;
+use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions};
+use crate::record::{Offset, Partition};
+
+/// A broker that is away comes back, or its partitions find another leader, within this time.
+const BROKER_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Run<'_> {
+    pub(super) fn serve_group(&mut self) -> Result<(), Problem> {
+        for event in self.consumer.poll(Duration::ZERO)? {
+            match event {
+                GroupEvent::Assigned(partitions) => self.assigned(partitions)?,
+                GroupEvent::Revoked if self.assigned.is_empty() => self.give_back(),
+                GroupEvent::Revoked => {
+                    self.released_by = Some(Instant::now() + self.drain_time());
+                    self.feed(Input::Revoked)?;
+                }
+                GroupEvent::Lost => {
+                    (self.report)(Event::Warning {
+                        text: "this process was expelled from the consumer group; joining again"
+                            .into(),
+                        hint: None,
+                    });
+                    self.feed(Input::Lost)?;
+                }
+            }
+        }
+        for text in self.consumer.complaints() {
+            self.waiting_for = Some(format!("Kafka: {text}"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn assigned(&mut self, partitions: Vec<Partition>) -> Result<(), Problem> {
+        let unknown = |partition: &Partition| {
+            !self
+                .topics
+                .iter()
+                .any(|(name, count)| **name == *partition.topic && partition.number < *count)
+        };
+        if partitions.iter().any(unknown) {
+            self.topics = self.patiently(|run| run.consumer.select(&run.job.source.topics))?;
+        }
+        let chosen = &self.job.source.partitions;
+        let wanted =
+            |partition: &Partition| chosen.is_empty() || chosen.contains(&partition.number);
+        self.assigned = partitions.into_iter().filter(wanted).collect();
+        self.assigned_in_kafka = false;
+        self.patience = None;
+        let input = Input::Assigned { run: random_run(), partitions: self.assigned.clone() };
+        if self.assigned.is_empty() {
+            // Another process of this name has all of them.
+            self.consumer.assign(&[])?;
+            self.positions = Positions::default();
+            self.reading = true;
+            return Ok(());
+        }
+        self.feed(input)
+    }
+
+    /// The machine is done with the partitions: the group may go on.
+    pub(super) fn give_back(&mut self) {
+        self.consumer.unassign();
+        self.forget_assignment();
+    }
+
+    pub(super) fn forget_assignment(&mut self) {
+        self.assigned.clear();
+        self.assigned_in_kafka = false;
+        self.positions = Positions::default();
+        self.reading = false;
+        self.released_by = None;
+    }
+
+    pub(super) fn fetch_offsets(&mut self) -> Result<Option<Vec<Fetched>>, Problem> {
+        let fetched = match self.consumer.committed(&all_partitions(&self.topics)) {
+            Ok(fetched) => fetched,
+            Err(problem) if problem.kind == Kind::Usage => return Err(problem),
+            Err(problem) => {
+                self.waiting_for = problem.causes.first().cloned();
+                return Ok(None);
+            }
+        };
+        let convert = |committed: crate::kafka::consumer::Committed| Fetched {
+            partition: committed.partition,
+            committed: committed.offset,
+        };
+        Ok(Some(fetched.into_iter().map(convert).collect()))
+    }
+
+    pub(super) fn write_offsets(&mut self, cursors: &[CursorWrite]) -> WriteOutcome {
+        if self.consumer.is_lost() {
+            return WriteOutcome::NotSent;
+        }
+        let all: Vec<_> = cursors
+            .iter()
+            .map(|cursor| (cursor.partition.clone(), cursor.offset, cursor.metadata.clone()))
+            .collect();
+        match self.consumer.commit(&all) {
+            Ok(()) => WriteOutcome::Ok,
+            Err((error, text)) => {
+                self.waiting_for = Some(format!("committing offsets: {text}"));
+                WriteOutcome::Unknown(match error {
+                    CommitError::Transient => WriteError::Transient,
+                    CommitError::NotMember => WriteError::NotMember,
+                    CommitError::Denied => WriteError::Denied,
+                    CommitError::TooLong => WriteError::TooLong,
+                })
+            }
+        }
+    }
+
+    pub(super) fn resolve_starts(
+        &mut self,
+        partitions: &[Partition],
+    ) -> Result<Vec<StartAt>, Problem> {
+        self.has_begun_anew = true;
+        let asked = match self.extent {
+            Extent::Until(bounds) => bounds.start,
+            Extent::Forever { start, .. } => *start,
+        };
+        let is_new = |partition: &&Partition| !self.first_partitions.contains(*partition);
+        let (new, old): (Vec<&Partition>, Vec<&Partition>) = partitions.iter().partition(is_new);
+        let start = match (asked, self.job.source.reset) {
+            (Start::Stored, Reset::Beginning) => Start::Beginning,
+            (Start::Stored, Reset::End) => Start::End,
+            (Start::Stored, Reset::Refuse) if !old.is_empty() => {
+                return Err(self.no_position(old[0]));
+            }
+            (other, _) => other,
+        };
+        let own = |partitions: Vec<&Partition>| partitions.into_iter().cloned().collect::<Vec<_>>();
+        let (old, new) = (own(old), own(new));
+        let mut starts = self.patiently(|run| extent::starts(run.consumer, start, &old))?;
+        // A partition that appeared after the start is read whole, whatever `-o` said.
+        starts.extend(self.patiently(|run| extent::starts(run.consumer, Start::Beginning, &new))?);
+        let records_bound = asked != Start::Stored;
+        let start = |(partition, offset): (Partition, Offset)| {
+            let until = self.ends.get(&partition).copied().filter(|_| records_bound);
+            StartAt { partition, offset, until }
+        };
+        Ok(starts.into_iter().map(start).collect())
+    }
+
+    /// Asks Kafka again while a broker is away: a rebalance often comes with just that. Polling may
+    /// pause so long; heartbeats go on.
+    fn patiently<T>(&self, ask: impl Fn(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        loop {
+            match ask(self) {
+                Err(problem)
+                    if problem.kind == Kind::Unavailable
+                        && Instant::now() < deadline
+                        && self.stop.signal().is_none() =>
+                {
+                    thread::sleep(FIRST_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Reads on from these positions and forgets every record and row in memory.
+    pub(super) fn start(&mut self, readings: &[Reading]) -> Result<(), Problem> {
+        let mut owed = OwedRows::new();
+        for reading in readings {
+            if let Some(until) = reading.until {
+                self.ends.insert(reading.partition.clone(), until);
+            }
+            if !reading.owed.is_empty() {
+                owed.insert(reading.partition.clone(), reading.owed.clone());
+            }
+        }
+        let starts: Vec<(Partition, Offset)> =
+            readings.iter().map(|reading| (reading.partition.clone(), reading.from)).collect();
+        if !self.assigned_in_kafka {
+            for (partition, offset) in &starts {
+                self.check_in_range(partition, *offset)?;
+            }
+        }
+        if matches!(self.extent, Extent::Until(_)) {
+            self.bound_late_comers(&starts)?;
+        }
+        self.positions = Positions::new(&starts, &self.ends);
+        // What was given up does not count against `-c`.
+        let live: u64 = self.batches.values().map(|batch| batch.records).sum();
+        self.read_messages = self.books.read + live;
+        self.send_to_lanes(|| lane::Job::Owe(Arc::new(owed.clone())));
+        let open = self.positions.open();
+        if self.assigned_in_kafka {
+            if !open.is_empty() {
+                self.consumer.seek(&open)?;
+            }
+        } else {
+            self.consumer.assign(&open)?;
+            self.assigned_in_kafka = true;
+        }
+        self.reading = true;
+        Ok(())
+    }
+
+    /// A partition that appeared after the bounds were fixed has none: it is not read.
+    fn bound_late_comers(&mut self, starts: &[(Partition, Offset)]) -> Result<(), Problem> {
+        for (partition, from) in starts {
+            self.ends.entry(partition.clone()).or_insert(*from);
+        }
+        Ok(())
+    }
+
+    fn check_in_range(&self, partition: &Partition, from: Offset) -> Result<(), Problem> {
+        let (low, high) = match self.consumer.watermarks(partition) {
+            Ok(marks) => marks,
+            // Its leader is away for now: the fetch itself refuses an offset out of range.
+            Err(problem) if problem.kind == Kind::Unavailable => return Ok(()),
+            Err(problem) => return Err(problem),
+        };
+        if from < low {
+            return Err(Problem::usage(format!(
+                "`{partition}` begins at {low}, but group `{}` stands at {from}: {} records were \
+                 deleted by retention before they were loaded",
+                self.group,
+                low.0 - from.0
+            ))
+            .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`"));
+        }
+        if from > high {
+            return Err(Problem::usage(format!(
+                "`{partition}` ends at {high}, but group `{}` stands at {from}: the topic was \
+                 created again or truncated",
+                self.group
+            ))
+            .hint("to load the new topic, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`"));
+        }
+        Ok(())
+    }
+
+    fn no_position(&self, partition: &Partition) -> Problem {
+        Problem::usage(format!("group `{}` has no offset for `{partition}`", self.group))
+            .cause("`auto.offset.reset` is `none`")
+            .hint("say where to begin with `-o beginning` or `-o end`")
+    }
+}
+
+pub(super) fn random_run() -> RunId {
+    let mut bytes = [0; 8];
+    openssl::rand::rand_bytes(&mut bytes).expect("the system has randomness");
+    RunId(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,214 @@
+//! What lanes and loads answer: parts of a batch, results of requests.
+
+use crate::batch::{self, Framing, Part};
+use crate::config::job::Body;
+use crate::delivery::{self, Answer, Input, Label, Opening};
+use crate::error::Problem;
+use crate::pipeline::Inbox;
+use crate::pipeline::books::{Counted, Sent};
+use crate::pipeline::lane::{Said, Ticket};
+use crate::pipeline::loads::{Done, What, Work};
+use crate::pipeline::run::{Batch, Run};
+use crate::starrocks::reply::Report;
+
+impl Run<'_> {
+    pub(super) fn empty_inbox(&mut self) -> Result<(), Problem> {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.heard(message)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn heard(&mut self, message: Inbox) -> Result<(), Problem> {
+        match message {
+            Inbox::Lane(Said::Part { ticket, table, part }) => self.part(ticket, &table, part),
+            Inbox::Lane(Said::Sealed { ticket, tally }) => {
+                if let Some(batch) = self.batches.get_mut(&ticket) {
+                    batch.lanes_left -= 1;
+                    batch.entry.tally.records += tally.records;
+                    batch.entry.tally.skipped += tally.skipped;
+                    batch.entry.tally.already_loaded += tally.already_loaded;
+                }
+                self.hand_over(ticket)
+            }
+            Inbox::Lane(Said::Bad { ticket, problem }) => {
+                if self.batches.contains_key(&ticket) {
+                    self.problem.get_or_insert(problem);
+                }
+                Ok(())
+            }
+            Inbox::Load(done) => self.answered(done),
+        }
+    }
+
+    /// Rows of one table are ready: open its label, and send or keep them.
+    fn part(&mut self, ticket: Ticket, table: &str, part: Part) -> Result<(), Problem> {
+        let Some(seq) = self.batches.get(&ticket).map(|batch| batch.seq) else {
+            self.free(part);
+            return Ok(());
+        };
+        let label = match self.machine.open(seq, table) {
+            Opening::New(label) => {
+                self.owners.insert(label.clone(), (ticket, table.to_string()));
+                let name = self.table_name(table);
+                if !self.plain {
+                    self.loads.push(&label, Some(&name), Work::Begin);
+                    self.batch(ticket).begins_left += 1;
+                }
+                self.batch(ticket).labels.insert(table.into(), label.clone());
+                label
+            }
+            Opening::Open(label) => label,
+            Opening::SealFirst => {
+                return Err(Problem::usage(format!(
+                    "one batch would go to more tables than an intent can name (`{table}` is one too many)"
+                ))
+                .hint("load fewer topics in one run: several processes with different names"));
+            }
+            Opening::NotFilling => {
+                self.free(part);
+                return Ok(());
+            }
+            Opening::Collision { other } => {
+                return Err(Problem::usage(format!(
+                    "tables `{table}` and `{other}` share a hash and cannot be loaded by one run"
+                ))
+                .hint("load them by two runs with different names"));
+            }
+        };
+        let batch = self.batches.get_mut(&ticket).expect("looked at above");
+        let sent: &mut Sent = batch.entry.tables.entry(table.into()).or_default();
+        sent.records += part.records;
+        sent.rows += part.rows;
+        sent.bytes += part.raw_bytes;
+        if self.plain {
+            batch.kept_bytes += part.body.len() as u64;
+            batch.kept.entry(table.into()).or_default().push(part);
+        } else {
+            batch.parts_left += 1;
+            let name = self.table_name(table);
+            self.loads.push(&label, Some(&name), Work::Part(part));
+        }
+        Ok(())
+    }
+
+    pub(super) fn batch(&mut self, ticket: Ticket) -> &mut Batch {
+        self.batches.get_mut(&ticket).expect("the caller looked it up")
+    }
+
+    fn answered(&mut self, done: Done) -> Result<(), Problem> {
+        if let Some(problem) = done.problem {
+            let welcome = matches!(
+                done.what,
+                What::Answered { op: delivery::Op::RollBack | delivery::Op::Cancel, .. }
+            );
+            if !welcome {
+                self.note_failure(problem);
+            }
+        }
+        let owner = self.owners.get(&done.label).cloned();
+        match done.what {
+            What::Part { accepted, .. } => {
+                let Some((ticket, _)) = owner else { return Ok(()) };
+                if let Some(batch) = self.batches.get_mut(&ticket) {
+                    batch.parts_left -= 1;
+                    if !accepted {
+                        let why = "a load failed".to_string();
+                        return self.feed(Input::LoadFailed { label: done.label, why });
+                    }
+                    return self.hand_over(ticket);
+                }
+                Ok(())
+            }
+            What::Answered { op, answer, report } => {
+                if let (Some(report), Some((ticket, table))) = (&report, &owner)
+                    && (op == delivery::Op::Prepare || self.plain && op == delivery::Op::Commit)
+                {
+                    self.count(*ticket, table, report);
+                }
+                if op == delivery::Op::RollBack && answer == Answer::Ok {
+                    self.loads.forget(&done.label);
+                    self.owners.remove(&done.label);
+                }
+                let begun = op == delivery::Op::Begin;
+                let ok = answer == Answer::Ok;
+                if begun
+                    && let Some((ticket, _)) = &owner
+                    && let Some(batch) = self.batches.get_mut(ticket)
+                {
+                    batch.begins_left -= 1;
+                    if !ok {
+                        self.loads.give_up(&done.label);
+                    }
+                }
+                self.feed(Input::Answered { label: done.label, op, answer })?;
+                match owner {
+                    Some((ticket, _)) if begun && ok => self.hand_over(ticket),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, ticket: Ticket, table: &str, report: &Report) {
+        // Some answers carry no figures at all.
+        if report.total_rows + report.loaded_rows == 0 {
+            return;
+        }
+        if let Some(sent) =
+            self.batches.get_mut(&ticket).and_then(|batch| batch.entry.tables.get_mut(table))
+        {
+            sent.counted = Some(Counted {
+                total: report.total_rows,
+                loaded: report.loaded_rows,
+                filtered: report.filtered_rows,
+                unselected: report.unselected_rows,
+            });
+        }
+    }
+
+    /// A plain load: all rows of one table in one request under one label, which StarRocks takes once.
+    pub(super) fn load_at_once(&mut self, label: &Label) {
+        let Some((ticket, table)) = self.owners.get(label).cloned() else { return };
+        let Some(batch) = self.batches.get_mut(&ticket) else { return };
+        let parts = batch.kept.get_mut(&table).map(std::mem::take).unwrap_or_default();
+        let charged: u64 = parts.iter().map(|part| part.body.len() as u64).sum();
+        let whole = batch::join(framing(&self.plan.format.body), parts);
+        // A retry of the same label needs the same rows again.
+        let copy = Part { body: whole.body.clone(), ..whole };
+        self.plan.budget.charge(2 * copy.body.len() as u64);
+        self.plan.budget.release(charged);
+        if let Some(batch) = self.batches.get_mut(&ticket) {
+            batch.kept.insert(table.clone(), vec![copy]);
+        }
+        let compressed = batch::compress(self.job.target.compression, whole.body)
+            .expect("writing to memory cannot fail");
+        self.plan.budget.charge(compressed.len() as u64);
+        self.plan.budget.release(whole.raw_bytes);
+        let part = Part { body: compressed, ..whole };
+        let name = self.table_name(&table);
+        self.loads.push(label, Some(&name), Work::StreamLoad(part));
+    }
+
+    /// Every begin and every part was answered: the batch is the machine's.
+    fn hand_over(&mut self, ticket: Ticket) -> Result<(), Problem> {
+        let Some(batch) = self.batches.get_mut(&ticket) else { return Ok(()) };
+        let whole = batch.sealing && batch.lanes_left == 0 && batch.parts_left == 0;
+        if !whole || batch.begins_left > 0 || batch.handed_over || self.problem.is_some() {
+            return Ok(());
+        }
+        batch.handed_over = true;
+        let (seq, ends) = (batch.seq, batch.ends.clone());
+        if self.filling == Some(ticket) {
+            self.filling = None;
+        }
+        self.feed(Input::Sealed { seq, ends })
+    }
+}
+
+fn framing(body: &Body) -> Framing {
+    match body {
+        Body::Json => Framing::JsonArray,
+        Body::Csv { .. } => Framing::Lines,
+    }
+}

@@ -1,0 +1,364 @@
+//! What is found out before the first record is read: addresses, topics, tables, bounds, the guarantee.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::config::job::{
+    Body, Compression, DeliveryChoice, Extent, Job, PropertyValue, Start, Topics,
+};
+use crate::delivery::{Mode, OnUnknown, Prefix, Settings, Table};
+use crate::error::Problem;
+use crate::event::{Event, Started};
+use crate::kafka::consumer::Consumer;
+use crate::kafka::extent;
+use crate::mapping::route;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::lane::{self, Plan};
+use crate::pipeline::loads::{Target, unreachable_node};
+use crate::pipeline::run::{OnUnknownOrder, Orders, all_partitions};
+use crate::record::{Offset, Partition};
+use crate::starrocks::catalog::{self, Health};
+use crate::starrocks::client::{Client, TableName, TxnTimes};
+
+/// How long a transaction may stay open: a batch is far shorter.
+const TXN_TIMEOUT: Duration = Duration::from_secs(600);
+/// A cron job comes back within a day; a dead `tail` should not hold up an ALTER that long.
+const PREPARED_LOAD: Duration = Duration::from_secs(86_400);
+const PREPARED_TAIL: Duration = Duration::from_secs(4 * 3600);
+/// The broker's default `offset.metadata.max.bytes`.
+const METADATA_LIMIT: usize = 4096;
+
+/// What is found out before the first record is read.
+pub(super) struct Prepared {
+    pub(super) settings: Settings,
+    pub(super) mode: Mode,
+    pub(super) plain: bool,
+    pub(super) plan: Arc<Plan>,
+    pub(super) target: Target,
+    pub(super) topics: Vec<(String, u32)>,
+    pub(super) ends: BTreeMap<Partition, Offset>,
+    pub(super) group: String,
+}
+
+pub(super) fn prepare(
+    job: &Job,
+    extent: &Extent,
+    orders: Orders,
+    consumer: &Consumer,
+    report: &mut dyn FnMut(Event),
+) -> Result<Prepared, Problem> {
+    let client = Client::new(&job.target);
+    check_front_ends(job, &client, report)?;
+    let mut topics = consumer.select(&job.source.topics)?;
+    if let [only] = &job.source.partitions[..]
+        && topics.len() == 1
+        && *only >= topics[0].1
+    {
+        return Err(Problem::usage(format!(
+            "topic `{}` has {} partitions, so there is no partition {only}",
+            topics[0].0, topics[0].1
+        )));
+    }
+    topics.sort();
+    if let (true, Topics::Matching(pattern)) = (topics.is_empty(), &job.source.topics) {
+        let text = format!("no topic on `{}` matches `{}`", job.source.bootstrap, pattern.as_str());
+        match extent {
+            Extent::Until(_) => {
+                return Err(Problem::usage(text)
+                    .hint("the pattern must match the whole name: `orders` does not match `orders_eu`, `orders.*` does"));
+            }
+            Extent::Forever { .. } => report(Event::Warning { text, hint: None }),
+        }
+    }
+    consumer.refuse_connect_workers(&job.source.group)?;
+    let tables = tables_of(job, &topics);
+    let idempotent = check_tables(job, &client, &topics)?;
+    let (mode, plain) = mode(job, &client)?;
+    check_isolation(job, mode)?;
+    let wanted = wanted(job, &topics);
+    let ends = match extent {
+        Extent::Until(bounds) => extent::ends(consumer, bounds.until, &wanted)?,
+        Extent::Forever { .. } => BTreeMap::new(),
+    };
+    let (guarantee_name, guarantee) = guarantee(mode);
+    report(Event::Started(Started {
+        name: job.name.clone(),
+        group: job.source.group.clone(),
+        topics: topics.iter().map(|(name, _)| name.clone()).collect(),
+        partitions: wanted.len(),
+        tables: tables.iter().map(|table| format!("{}.{table}", job.target.database)).collect(),
+        guarantee,
+        guarantee_name,
+    }));
+    let prepared = match extent {
+        Extent::Until(_) => PREPARED_LOAD,
+        Extent::Forever { .. } => PREPARED_TAIL,
+    };
+    let request = match extent {
+        Extent::Until(bounds) if bounds.start != Start::Stored => Some(request_hash(job, extent)),
+        _ => None,
+    };
+    let settings = Settings {
+        mode,
+        prefix: Prefix::of_name(&job.name),
+        database: job.target.database.clone(),
+        tables: tables
+            .iter()
+            .map(|name| Table { name: name.clone(), is_idempotent: idempotent.contains(name) })
+            .collect(),
+        fingerprint: fingerprint(job),
+        prepared_timeout_s: prepared.as_secs(),
+        prepared_timeout_is_ours: catalog::knows_prepared_timeout(&client),
+        on_unknown: match orders.on_unknown {
+            None => OnUnknown::Stop,
+            Some(OnUnknownOrder::Committed) => OnUnknown::Committed,
+            Some(OnUnknownOrder::Reload) => OnUnknown::Reload,
+        },
+        metadata_limit_bytes: METADATA_LIMIT,
+        request,
+        restart: orders.restart,
+        settle_only: orders.settle,
+    };
+    let budget = Arc::new(Budget::new(rows_budget(job.memory_bytes)));
+    let plan = Arc::new(Plan {
+        format: job.format.clone(),
+        routes: job.routes.clone(),
+        // For a plain load parts are joined first and compressed then.
+        compression: if plain { Compression::None } else { job.target.compression },
+        part_bytes: usize::try_from((job.memory_bytes / 24).clamp(256 << 10, 8 << 20))
+            .unwrap_or(4 << 20),
+        enclose: header(job, "enclose").and_then(|text| text.bytes().next()),
+        redact_values: job.redact_values,
+        bootstrap: job.source.bootstrap.clone(),
+        group: job.source.group.clone(),
+        budget: Arc::clone(&budget),
+        spare: lane::Spare::default(),
+        dropped: AtomicU64::new(0),
+    });
+    let timeout = header(job, "timeout").and_then(|text| text.parse().ok());
+    let times = TxnTimes {
+        timeout: timeout.map_or(TXN_TIMEOUT, Duration::from_secs),
+        idle: timeout.map_or(TXN_TIMEOUT, Duration::from_secs),
+        prepared,
+    };
+    let target = Target {
+        client,
+        database: job.target.database.clone(),
+        headers: load_headers(job),
+        times,
+        redact_values: job.redact_values,
+        password_origin: job.target.password_origin.clone(),
+        user: job.target.user.clone(),
+        budget,
+    };
+    Ok(Prepared {
+        settings,
+        mode,
+        plain,
+        plan,
+        target,
+        topics,
+        ends,
+        group: job.source.group.clone(),
+    })
+}
+
+fn check_front_ends(
+    job: &Job,
+    client: &Client,
+    report: &mut dyn FnMut(Event),
+) -> Result<(), Problem> {
+    let answers = catalog::health(client);
+    let good = answers
+        .iter()
+        .any(|(_, health)| matches!(health, Health::Fe { backends } if *backends > 0));
+    let problem = |(address, health): &(String, Health)| {
+        catalog::unusable(client, address, &job.target.fe_origin, health)
+    };
+    let mut problems: Vec<Problem> = answers.iter().filter_map(problem).collect();
+    if good {
+        for problem in problems {
+            (report)(Event::Warning {
+                text: format!(
+                    "{}{}",
+                    problem.what,
+                    problem.causes.first().map(|c| format!(": {c}")).unwrap_or_default()
+                ),
+                hint: None,
+            });
+        }
+        return Ok(());
+    }
+    // A wrong address says more than one that is merely silent.
+    problems.sort_by_key(|problem| problem.kind);
+    problems.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every table exists; returns those into which loading twice changes nothing.
+fn check_tables(
+    job: &Job,
+    client: &Client,
+    topics: &[(String, u32)],
+) -> Result<BTreeSet<String>, Problem> {
+    let mut idempotent = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for (topic, _) in topics {
+        let table = route::table(&job.routes, topic);
+        if !seen.insert(table.to_string()) {
+            continue;
+        }
+        let name = TableName { database: job.target.database.clone(), table: table.into() };
+        let found = catalog::table(client, &name).map_err(|failure| {
+            unreachable_node(&format!("cannot read the columns of `{name}`"), &failure)
+        })?;
+        match found {
+            catalog::Table::Columns { primary_key: true, .. }
+                if header(job, "merge_condition").is_none() =>
+            {
+                idempotent.insert(table.to_string());
+            }
+            catalog::Table::Columns { .. } | catalog::Table::Hidden(_) => {}
+            catalog::Table::NoDatabase(text) => {
+                return Err(Problem::usage(format!(
+                    "database `{}` does not exist in StarRocks",
+                    name.database
+                ))
+                .cause(text)
+                .hint("set `starrocks.database.name` or `-D`"));
+            }
+            catalog::Table::NoTable(text) => {
+                return Err(Problem::usage(format!(
+                    "topic `{topic}` goes to table `{name}`, which does not exist"
+                ))
+                .cause(text)
+                .hint(format!("create the table, or map the topic with `--map {topic}:NAME`")));
+            }
+            catalog::Table::Refused(text) => {
+                return Err(Problem::usage(format!(
+                    "StarRocks does not accept user `{}` at `{}` (HTTP 401)",
+                    job.target.user, job.target.fe[0]
+                ))
+                .cause(text)
+                .hint(format!(
+                    "the password came from {}; `--password-file FILE` overrides it",
+                    job.target.password_origin
+                )));
+            }
+        }
+    }
+    Ok(idempotent)
+}
+
+/// What can be promised, and whether by transactions or by plain loads.
+fn mode(job: &Job, client: &Client) -> Result<(Mode, bool), Problem> {
+    let transactions = catalog::has_transactions(client, &job.target.database);
+    let transactions = transactions
+        .map_err(|failure| unreachable_node("cannot ask StarRocks for its interfaces", &failure))?;
+    match (job.delivery, transactions) {
+        (DeliveryChoice::AtLeastOnce, true) => Ok((Mode::AtLeastOnce, false)),
+        (DeliveryChoice::ExactlyOnce | DeliveryChoice::Auto, true) => {
+            Ok((Mode::ExactlyOnce, false))
+        }
+        (DeliveryChoice::AtLeastOnce | DeliveryChoice::Auto, false) => {
+            Ok((Mode::AtLeastOnce, true))
+        }
+        (DeliveryChoice::ExactlyOnce, false) => Err(Problem::usage(
+            "exactly once is not possible: this StarRocks has no transaction interface",
+        )
+        .cause("`/api/transaction` is not answered by the FE; StarRocks has it from 2.4 on")
+        .hint("`--delivery auto` or `at-least-once` loads by plain Stream Load")),
+    }
+}
+
+/// Recovery reads the group's offsets as stably as its records: `read_committed` is part of the
+/// protocol, not only of the data path.
+fn check_isolation(job: &Job, mode: Mode) -> Result<(), Problem> {
+    let uncommitted = PropertyValue::Plain("read_uncommitted".into());
+    let said = |(name, value): &(String, PropertyValue)| {
+        name == "isolation.level" && *value == uncommitted
+    };
+    if mode != Mode::ExactlyOnce || !job.source.properties.iter().any(said) {
+        return Ok(());
+    }
+    Err(Problem::usage("exactly once is not possible with `isolation.level=read_uncommitted`")
+        .cause("records of transactions that are rolled back later would be loaded")
+        .hint("leave the key out, or say `--delivery at-least-once`"))
+}
+
+pub(super) fn guarantee(mode: Mode) -> (&'static str, &'static str) {
+    match mode {
+        Mode::ExactlyOnce => ("exactly-once", "each record is loaded exactly once"),
+        Mode::AtLeastOnce => ("at-least-once", "no record is lost; a crash may load a batch twice"),
+    }
+}
+
+fn load_headers(job: &Job) -> Vec<(String, String)> {
+    let mut headers = job.target.headers.clone();
+    let compression = match job.target.compression {
+        Compression::None => None,
+        Compression::Lz4Frame => Some(("lz4_frame", "lz4")),
+        Compression::Gzip => Some(("gzip", "gzip")),
+        Compression::Zstd => Some(("zstd", "zstd")),
+    };
+    let mut set = |name: &str, value: &str| headers.push((name.into(), value.into()));
+    match (&job.format.body, compression) {
+        (Body::Json, compression) => {
+            set("format", "json");
+            set("strip_outer_array", "true");
+            // The limit counts all parts of a transaction together.
+            set("ignore_json_size", "true");
+            if let Some((name, _)) = compression {
+                set("compression", name);
+            }
+        }
+        (Body::Csv { .. }, None) => set("format", "csv"),
+        // CSV names its compression as a format, in every version.
+        (Body::Csv { .. }, Some((_, format))) => set("format", format),
+    }
+    headers
+}
+
+fn header<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
+    job.target.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn tables_of(job: &Job, topics: &[(String, u32)]) -> BTreeSet<String> {
+    topics.iter().map(|(topic, _)| route::table(&job.routes, topic).to_string()).collect()
+}
+
+pub(in crate::pipeline) fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
+    let chosen = &job.source.partitions;
+    let mut all = all_partitions(topics);
+    all.retain(|partition| chosen.is_empty() || chosen.contains(&partition.number));
+    all
+}
+
+/// Half of `--memory` is for rows. A quarter is librdkafka's queue; the rest covers the response being
+/// read, bodies kept for another round, and what the allocator holds back.
+pub(super) fn rows_budget(memory_bytes: u64) -> u64 {
+    memory_bytes / 2
+}
+
+/// Changes whenever a record might go to other tables than before.
+fn fingerprint(job: &Job) -> u64 {
+    let mut map = job.routes.map.clone();
+    map.sort();
+    hash(&format!("{map:?}"))
+}
+
+/// What a bounded load with an explicit start was asked for.
+pub(in crate::pipeline) fn request_hash(job: &Job, extent: &Extent) -> u64 {
+    let mut map = job.routes.map.clone();
+    map.sort();
+    let (topics, partitions) = (&job.source.topics, &job.source.partitions);
+    hash(&format!("{extent:?} {topics:?} {partitions:?} {} {map:?}", job.target.database))
+}
+
+/// FNV-1a: stable across versions and machines.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,213 @@
+//! Messages to the lanes, batches sealed, and when a bounded run is done.
+
+use std::time::{Duration, Instant};
+
+use crate::config::job::Extent;
+use crate::delivery::Input;
+use crate::error::Problem;
+use crate::kafka::ErrorCode;
+use crate::kafka::queue::{Entry as QueueEntry, Messages};
+use crate::pipeline::lane::{self, Ticket};
+use crate::pipeline::run::prepare::rows_budget;
+use crate::pipeline::run::{Run, Stopping, lane_died};
+use crate::record::{Offset, Partition};
+
+/// Entries taken from librdkafka's queue at once.
+const CHUNK: usize = 4096;
+/// What a record costs beside its bytes: librdkafka's bookkeeping.
+const RECORD_OVERHEAD: u64 = 96;
+
+impl Run<'_> {
+    pub(super) fn seal_if_due(&mut self) -> Result<(), Problem> {
+        let done = self.reading && self.positions.all_done();
+        let ends = matches!(self.extent, Extent::Until(_)) || self.stopping.is_some();
+        let Some(ticket) = self.filling else {
+            return self.finish_if_done(done && ends);
+        };
+        let moved = self.positions.moved();
+        let policy = &self.job.flush;
+        let share = self.plan_limit();
+        let spent = self.plain && self.plan.budget.is_spent();
+        let batch = self.batch(ticket);
+        if batch.sealing {
+            return Ok(());
+        }
+        let age = batch.began.elapsed();
+        let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share || spent;
+        let old = age >= policy.interval || age >= policy.offset_interval;
+        if moved
+            && (full
+                || (old && batch.records > 0)
+                || (done && ends)
+                || batch.seal_first
+                || age >= policy.offset_interval)
+        {
+            return self.seal(ticket);
+        }
+        if !moved {
+            batch.began = Instant::now();
+            return self.finish_if_done(done && ends);
+        }
+        self.make_room();
+        Ok(())
+    }
+
+    /// Plain loads hold a whole batch in memory: a third of the budget at most.
+    fn plan_limit(&self) -> u64 {
+        rows_budget(self.job.memory_bytes) / 3
+    }
+
+    fn seal(&mut self, ticket: Ticket) -> Result<(), Problem> {
+        let ends = self.positions.seal();
+        let lanes = self.lanes.len();
+        let batch = self.batch(ticket);
+        batch.sealing = true;
+        batch.ends = ends;
+        batch.lanes_left = lanes;
+        self.send_to_lanes(|| lane::Job::Seal(ticket));
+        Ok(())
+    }
+
+    fn finish_if_done(&mut self, done: bool) -> Result<(), Problem> {
+        if done && self.assigned.is_empty() && self.stopping.is_none() {
+            self.finished = self.others_are_done();
+            return Ok(());
+        }
+        let idle = !self.batches.values().any(|batch| batch.sealing || batch.records > 0);
+        if done && idle && self.stopping.is_none() {
+            let deadline = Instant::now() + self.drain_time();
+            self.stopping = Some(Stopping { deadline, told: true, expired: false });
+            return self.feed(Input::Stop);
+        }
+        Ok(())
+    }
+
+    /// Other processes of this name have all partitions: the run is over when theirs are loaded. Until
+    /// then this one stands by, and takes over what one of them drops.
+    fn others_are_done(&mut self) -> bool {
+        const EVERY: Duration = Duration::from_secs(1);
+        if self.last_topics.elapsed() < EVERY {
+            return false;
+        }
+        self.last_topics = Instant::now();
+        self.waiting_for = Some("other processes of this name have all partitions".into());
+        let partitions: Vec<Partition> = self.ends.keys().cloned().collect();
+        let Ok(committed) = self.consumer.committed(&partitions) else { return false };
+        committed.iter().all(|committed| {
+            let end = self.ends[&committed.partition];
+            match &committed.offset {
+                Some((offset, metadata)) => *offset >= end && !metadata.contains(";e="),
+                None => {
+                    self.consumer.watermarks(&committed.partition).is_ok_and(|(low, _)| low >= end)
+                }
+            }
+        })
+    }
+
+    /// The budget is spent and nothing is on its way to free it: send what the lanes hold.
+    fn make_room(&mut self) {
+        if self.plan.budget.is_spent() && !self.loads.has_bodies() && !self.plain {
+            self.send_to_lanes(|| lane::Job::Flush);
+        }
+    }
+
+    pub(super) fn send_to_lanes(&mut self, job: impl Fn() -> lane::Job) {
+        for lane in self.lanes {
+            // A lane ends before its sender only by a panic: nothing of this batch can be kept.
+            if lane.send(job()).is_err() {
+                self.problem.get_or_insert_with(lane_died);
+            }
+        }
+    }
+
+    /// Takes records if there is room; otherwise waits for news. Returns whether any came.
+    pub(super) fn read(&mut self, busy: bool) -> Result<bool, Problem> {
+        let wait = Duration::from_millis(if busy { 5 } else { 50 });
+        let paused = self.resume_at.is_some_and(|at| at > Instant::now());
+        let sealing =
+            self.filling.is_none_or(|ticket| self.batches.get(&ticket).is_none_or(|b| b.sealing));
+        let open = self.reading && !self.positions.all_done() && self.stopping.is_none();
+        if paused || sealing || !open || self.plan.budget.is_spent() {
+            if let Ok(message) = self.inbox.recv_timeout(wait) {
+                self.heard(message)?;
+            }
+            return Ok(true);
+        }
+        self.resume_at = None;
+        let messages = self.consumer.queue().read(CHUNK, wait);
+        if messages.is_empty() {
+            return Ok(false);
+        }
+        self.distribute(messages).map(|()| true)
+    }
+
+    fn distribute(&mut self, messages: Messages) -> Result<(), Problem> {
+        let lanes = self.lanes.len();
+        let most = match self.extent {
+            Extent::Until(bounds) => bounds.max_messages,
+            Extent::Forever { .. } => None,
+        };
+        let mut bytes = vec![0_u64; lanes];
+        let mut failed = None;
+        let (positions, read) = (&mut self.positions, &mut self.read_messages);
+        let parts = messages.split(lanes, |message| {
+            let slot = positions
+                .slot(message.topic_key(), message.partition(), || message.topic().into())?;
+            match message.entry() {
+                QueueEntry::Record => {
+                    if most.is_some_and(|most| *read >= most) {
+                        return None;
+                    }
+                    if !positions.take(slot, Offset(message.offset())) {
+                        return None;
+                    }
+                    *read += 1;
+                    let size = message.value().map_or(0, <[u8]>::len)
+                        + message.key().map_or(0, <[u8]>::len);
+                    bytes[slot % lanes] += size as u64 + RECORD_OVERHEAD;
+                    Some(slot % lanes)
+                }
+                QueueEntry::EndOfPartition => {
+                    positions.reached_end(slot, Offset(message.offset()));
+                    None
+                }
+                QueueEntry::Error(error) => {
+                    failed = Some((format!("{}[{}]", message.topic(), message.partition()), error));
+                    None
+                }
+            }
+        });
+        if let Some((partition, error)) = failed {
+            self.problem.get_or_insert_with(|| unreadable(&partition, error));
+        }
+        if most.is_some_and(|most| *read >= most) {
+            self.positions.stop_here();
+        }
+        let ticket = self.filling.expect("records are read only into a batch");
+        let total: u64 = bytes.iter().sum();
+        let batch = self.batch(ticket);
+        if batch.records == 0 {
+            batch.began = Instant::now();
+        }
+        batch.read_bytes += total;
+        batch.records += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        for (lane, (part, bytes)) in self.lanes.iter().zip(parts.into_iter().zip(bytes)) {
+            if !part.is_empty() {
+                self.plan.budget.charge(bytes);
+                if lane.send(lane::Job::Records { ticket, messages: part, bytes }).is_err() {
+                    self.problem.get_or_insert_with(lane_died);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(partition: &str, error: ErrorCode) -> Problem {
+    if error == ErrorCode::AutoOffsetReset {
+        return Problem::usage(format!("`{partition}` no longer holds the offset to read from"))
+            .cause("retention deleted it, or the topic was created again")
+            .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`");
+    }
+    Problem::unavailable(format!("cannot read `{partition}`")).cause(error.to_string())
+}

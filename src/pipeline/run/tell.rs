@@ -1,0 +1,101 @@
+//! What a run tells of itself: progress, lag, the summary.
+
+use std::time::{Duration, Instant};
+
+use crate::config::job::{Extent, Start};
+use crate::event::{self, Event, Progress, Summary};
+use crate::mapping::route;
+use crate::pipeline::run::Run;
+use crate::pipeline::run::prepare::guarantee;
+use crate::record::{Offset, Partition};
+
+/// Progress is told this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+impl Run<'_> {
+    pub(super) fn tell_progress(&mut self) {
+        let asked = self.stop.progress_asked();
+        if !asked && self.last_progress.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.last_progress = Instant::now();
+        let progress = Progress {
+            tables: self.tables_now(),
+            elapsed: self.started.elapsed(),
+            read: self.read_messages,
+            skipped: self.books.skipped,
+            in_flight_loads: self.loads.bodies_in_flight(),
+            in_flight_bytes: self.plan.budget.used(),
+            lag: self.lag(),
+            since_last_load: self.last_load.map(|at| at.elapsed()),
+            waiting_for: self.waiting_for.clone(),
+            asked,
+        };
+        (self.report)(Event::Progress(progress));
+    }
+
+    /// Records between what is committed and the end, as librdkafka last heard of it.
+    fn lag(&self) -> Option<u64> {
+        if !self.reading {
+            return None;
+        }
+        let behind = |(partition, next): (&Partition, Offset)| {
+            let committed = self.books.ranges.get(partition).map_or(next, |range| range.1);
+            let end = self.consumer.queue().cached_end(&partition.topic, partition.number)?;
+            Some(end.saturating_sub(committed.0))
+        };
+        self.positions.all().map(behind).sum()
+    }
+
+    fn tables_now(&self) -> Vec<event::TableProgress> {
+        let mut tables = self.books.tables.clone();
+        if matches!(self.extent, Extent::Until(_)) {
+            for (partition, next) in self.positions.all() {
+                let table = route::table(&self.job.routes, &partition.topic);
+                let entry = tables.entry(table.into()).or_default();
+                entry.table = table.into();
+                let range = self.books.ranges.get(partition);
+                let (first, done) = range.map_or((next, next), |range| *range);
+                let first = if range.is_some() {
+                    first
+                } else {
+                    self.positions.batch_first(partition).unwrap_or(next)
+                };
+                let end = self.ends.get(partition).copied().unwrap_or(first);
+                *entry.total.get_or_insert(0) += end.0.saturating_sub(first.0);
+                if range.is_some() {
+                    entry.done += done.0.saturating_sub(first.0);
+                }
+            }
+        }
+        let database = &self.job.target.database;
+        let full = |(_, mut table): (String, event::TableProgress)| {
+            table.table = format!("{database}.{}", table.table);
+            table
+        };
+        tables.into_iter().map(full).collect()
+    }
+
+    pub(super) fn summary(&mut self, complete: bool) -> Summary {
+        let interrupted = self.stop.signal().is_some();
+        let complete = complete && !interrupted;
+        let asked_before = matches!(self.extent, Extent::Until(bounds) if bounds.start != Start::Stored)
+            && !self.has_begun_anew;
+        let at_end = self.positions.all_done() && !self.assigned.is_empty();
+        let committed = self.books.committed();
+        Summary {
+            done_before: complete && asked_before && at_end && committed.is_empty(),
+            tables: self.tables_now(),
+            elapsed: self.started.elapsed(),
+            read: self.books.read,
+            loaded_records: self.books.loaded_records,
+            skipped: self.books.skipped,
+            already_loaded: self.books.already_loaded,
+            committed,
+            bound: None,
+            complete,
+            labels: std::mem::take(&mut self.books.labels),
+            guarantee_name: guarantee(self.mode).0,
+        }
+    }
+}

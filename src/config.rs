@@ -13,6 +13,7 @@ pub mod keys;
 pub mod pattern;
 pub mod properties;
 pub mod providers;
+pub mod registry;
 mod routes;
 pub mod settings;
 

@@ -8,23 +8,72 @@ pub mod json_reader;
 pub mod json_schema;
 pub mod primitive;
 pub mod protobuf;
+pub mod registered;
+pub mod schemas;
 pub mod wire;
 
 use std::sync::Arc;
 
 use crate::data::options::Options;
-use crate::data::{Failure, Value, literal};
+use crate::data::{Exception, Failure, Value, literal};
+use crate::error::Kind;
 
 pub use json::JsonConverter;
 pub use primitive::Primitive;
+pub use registered::RegisteredConverter;
+pub use schemas::{RegisteredSchema, SchemaKind, SchemaSource};
 
 /// One configured converter. Keeps what it learned of schemas, so use one per topic side and lane.
 #[derive(Debug)]
 pub enum Converter {
     Json(Box<JsonConverter>),
     Primitive(Primitive),
+    /// Avro, Protobuf and JSON Schema with a registry.
+    Registered(Box<RegisteredConverter>),
     /// SimpleHeaderConverter: text that tells its own type.
     Literal,
+}
+
+/// Which part of a record a converter reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Key,
+    Value,
+}
+
+impl Side {
+    /// As subjects and options spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Key => "key",
+            Side::Value => "value",
+        }
+    }
+}
+
+/// A key or value as it came, with what else of its record says how to read it.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a, 'r> {
+    pub topic: &'r str,
+    /// The last header named [`Converter::id_header`] that is not null.
+    pub id_header: Option<&'r [u8]>,
+    /// `None` is Kafka's null.
+    pub bytes: Option<&'a [u8]>,
+}
+
+/// What a refusal means for the run: a record is bad, or something outside is not as it must be.
+pub fn kind(failure: &Failure) -> Kind {
+    match failure.exception {
+        Exception::Retriable => Kind::Unavailable,
+        Exception::Authorization | Exception::Config => Kind::Usage,
+        Exception::Data
+        | Exception::Connect
+        | Exception::SchemaBuilder
+        | Exception::IllegalArgument
+        | Exception::IndexOutOfBounds
+        | Exception::NullPointer
+        | Exception::Serialization => Kind::BadRecord,
+    }
 }
 
 /// Builds a converter from its own options (`value.converter.` removed).
@@ -59,6 +108,15 @@ pub const CONVERTERS: &[(&str, &str, Build)] = &[
     ("org.apache.kafka.connect.converters.BooleanConverter", "Boolean", |_| {
         Ok(Converter::Primitive(Primitive::Boolean))
     }),
+    ("io.confluent.connect.avro.AvroConverter", "Avro", |options| {
+        Ok(Converter::Registered(Box::new(RegisteredConverter::avro(options)?)))
+    }),
+    ("io.confluent.connect.protobuf.ProtobufConverter", "Protobuf", |options| {
+        Ok(Converter::Registered(Box::new(RegisteredConverter::protobuf(options)?)))
+    }),
+    ("io.confluent.connect.json.JsonSchemaConverter", "JsonSchema", |options| {
+        Ok(Converter::Registered(Box::new(RegisteredConverter::json_schema(options)?)))
+    }),
     ("org.apache.kafka.connect.storage.SimpleHeaderConverter", "Simple", |_| {
         Ok(Converter::Literal)
     }),
@@ -86,6 +144,7 @@ impl Converter {
         match self {
             Converter::Json(_) => "org.apache.kafka.connect.json.JsonConverter",
             Converter::Primitive(primitive) => primitive.java_class(),
+            Converter::Registered(registered) => registered.java_class(),
             Converter::Literal => "org.apache.kafka.connect.storage.SimpleHeaderConverter",
         }
     }
@@ -94,15 +153,44 @@ impl Converter {
     pub fn leave_out_of_envelopes(&mut self, members: &[&'static str]) {
         match self {
             Converter::Json(json) => json.leave_out_of_envelopes(members),
-            Converter::Primitive(_) | Converter::Literal => {}
+            Converter::Primitive(_) | Converter::Registered(_) | Converter::Literal => {}
         }
     }
 
-    /// Converts one key, value or header; `None` is Kafka's null.
+    /// Whether schemas come from a registry, which [`Converter::attach`] must name before the first
+    /// record.
+    pub fn needs_schemas(&self) -> bool {
+        matches!(self, Converter::Registered(_))
+    }
+
+    /// Says which side of records is read here, and where schemas come from.
+    pub fn attach(&mut self, side: Side, source: &Arc<dyn SchemaSource>) {
+        match self {
+            Converter::Registered(registered) => registered.attach(side, source),
+            Converter::Json(_) | Converter::Primitive(_) | Converter::Literal => {}
+        }
+    }
+
+    /// The record header to hand over with a [`Payload`]; `None` where none is looked at.
+    pub fn id_header(&self) -> Option<&'static str> {
+        match self {
+            Converter::Registered(registered) => registered.id_header(),
+            Converter::Json(_) | Converter::Primitive(_) | Converter::Literal => None,
+        }
+    }
+
+    /// Converts one key, value or header that needs nothing else of its record.
     pub fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Value<'a>, Failure> {
+        self.convert_payload(Payload { topic: "", id_header: None, bytes })
+    }
+
+    /// Converts one key, value or header.
+    pub fn convert_payload<'a>(&mut self, payload: Payload<'a, '_>) -> Result<Value<'a>, Failure> {
+        let bytes = payload.bytes;
         match self {
             Converter::Json(json) => json.convert(bytes),
             Converter::Primitive(primitive) => primitive.convert(bytes),
+            Converter::Registered(registered) => registered.convert(payload),
             Converter::Literal => Ok(match bytes {
                 None => Value::NULL,
                 Some(bytes) => literal::parse(&String::from_utf8_lossy(bytes)),

@@ -5,7 +5,6 @@ pub mod auth;
 pub mod consumer;
 pub mod extent;
 pub mod jaas;
-mod keystore;
 pub mod names;
 pub mod oauth;
 pub mod queue;

@@ -4,9 +4,11 @@
 //! how they reach StarRocks, and what a person sees of it. `docs/ARCHITECTURE.md` is the map.
 
 pub mod java_regex;
+pub mod keystore;
 pub mod error;
 pub mod record;
 pub mod secret;
+pub mod http;
 pub mod data;
 pub mod config;
 pub mod convert;
@@ -16,6 +18,7 @@ pub mod encode;
 pub mod batch;
 pub mod delivery;
 pub mod kafka;
+pub mod registry;
 pub mod starrocks;
 pub mod event;
 pub mod pipeline;

@@ -11,7 +11,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself. Callers: `kafka/` and `starrocks/client.rs`, nobody else.
+    /// The text itself. Callers: `kafka/`, `starrocks/client.rs`, `registry.rs`, `http.rs`, nobody else.
     pub fn reveal(&self) -> &str {
         &self.0
     }

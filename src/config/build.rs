@@ -263,7 +263,7 @@ fn target(
 }
 
 /// "`starrocks.password` (sink.properties:9)", or just the flag.
-fn said_at(entry: &Entry) -> String {
+pub(super) fn said_at(entry: &Entry) -> String {
     match entry.origin {
         Origin::File { .. } => format!("`{}` ({})", entry.key, entry.origin),
         Origin::Flag(_) | Origin::Variable(_) | Origin::Default => entry.origin.to_string(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::pattern::TopicPattern;
+use crate::http::Tls;
 use crate::secret::Secret;
 
 /// Everything `load` or `tail` needs to know.
@@ -83,6 +84,38 @@ pub struct OAuth {
     pub scope: Option<String>,
     /// SASL extensions, sent to the broker beside the token.
     pub extensions: Vec<(String, String)>,
+}
+
+/// A schema registry, as one converter's options describe it.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    /// `http://host:port/path` without user and final slash; tried in this order.
+    pub urls: Vec<String>,
+    /// For messages: "`value.converter.schema.registry.url` (sink.properties:9)".
+    pub origin: String,
+    pub login: RegistryLogin,
+    /// Sent with every request (`request.header.*` and what the login brings along).
+    pub headers: Vec<(String, Secret)>,
+    pub tls: Tls,
+    /// `host:port` of an HTTP proxy.
+    pub proxy: Option<String>,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    /// Rounds over all addresses after the first one fails.
+    pub max_retries: u32,
+    /// Pause before the second round; doubles from there.
+    pub first_pause: Duration,
+    pub longest_pause: Duration,
+}
+
+/// What a registry is shown to be let in.
+#[derive(Debug, Clone)]
+pub enum RegistryLogin {
+    None,
+    /// The whole value of `Authorization`.
+    Fixed(Secret),
+    /// A bearer token from this endpoint.
+    Token(OAuth),
 }
 
 /// A librdkafka property's value; secret ones print as `(hidden)`.

@@ -18,6 +18,17 @@ pub enum SchemaId {
     Guid([u8; 16]),
 }
 
+impl SchemaId {
+    /// A GUID as people write it, with or without dashes.
+    pub fn parse_guid(text: &str) -> Option<SchemaId> {
+        let digits: Vec<u32> =
+            text.chars().filter(|&c| c != '-').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> =
+            digits.chunks(2).map(|two| two.iter().fold(0, |a, d| a << 4 | d) as u8).collect();
+        (digits.len() == 32).then(|| SchemaId::Guid(bytes.try_into().expect("sixteen bytes")))
+    }
+}
+
 impl fmt::Display for SchemaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,6 +136,8 @@ mod tests {
         let framed = split(Some(&header), b"x", false).expect("framed");
         assert_eq!(framed.id.to_string(), "abababab-abab-abab-abab-abababababab");
         assert_eq!(framed.payload, b"x");
+        assert_eq!(SchemaId::parse_guid(&framed.id.to_string()), Some(framed.id));
+        assert_eq!(SchemaId::parse_guid("abababab-abab"), None);
     }
 
     #[test]

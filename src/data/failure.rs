@@ -14,6 +14,10 @@ pub enum Exception {
     IndexOutOfBounds,
     NullPointer,
     Serialization,
+    /// Something outside is away for a while; the record may be as good as any.
+    Retriable,
+    /// Something outside does not let us.
+    Authorization,
 }
 
 impl Exception {
@@ -27,6 +31,8 @@ impl Exception {
             Exception::IndexOutOfBounds => "java.lang.IndexOutOfBoundsException",
             Exception::NullPointer => "java.lang.NullPointerException",
             Exception::Serialization => "org.apache.kafka.common.errors.SerializationException",
+            Exception::Retriable => "org.apache.kafka.connect.errors.RetriableException",
+            Exception::Authorization => "org.apache.kafka.common.errors.AuthorizationException",
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::config::keys;
 use crate::config::settings::split_list;
 use crate::error::Problem;
 use crate::kafka::jaas::{self, Login};
-use crate::kafka::keystore;
 use crate::kafka::names::{
     self, DEFAULTS, Fate, OURS, SASL_IGNORED, SASL_READ, SSL_IGNORED, SSL_READ,
 };
+use crate::keystore;
 use crate::secret::Secret;
 
 /// What is to be translated.

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rdkafka::client::OAuthToken;
 use serde_json::{Value, json};
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use crate::config::job::OAuth;
 use crate::error::{Kind, Problem};
+use crate::http::{self, Tls};
 use crate::secret::Secret;
 
 /// For each part of the exchange: connecting, sending, the answer.
@@ -29,28 +29,11 @@ pub struct TokenSource {
 impl TokenSource {
     /// Asks nobody yet.
     pub fn new(oauth: &OAuth) -> Self {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::NativeTls)
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .proxy(None)
-            .user_agent(concat!("starsink/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(WAIT))
-            .timeout_connect(Some(WAIT))
-            .timeout_send_body(Some(WAIT))
-            .timeout_recv_response(Some(WAIT))
-            .timeout_recv_body(Some(WAIT))
-            .build();
-        let pair = format!("{}:{}", oauth.client_id, oauth.client_secret.reveal());
-        let basic = openssl::base64::encode_block(pair.as_bytes());
+        let config = http::config(&Tls::default(), WAIT, WAIT).timeout_send_body(Some(WAIT));
         TokenSource {
-            agent: config.new_agent(),
+            agent: config.build().new_agent(),
             oauth: oauth.clone(),
-            authorization: Secret::new(format!("Basic {basic}")),
+            authorization: http::basic(&oauth.client_id, oauth.client_secret.reveal()),
         }
     }
 
@@ -71,7 +54,7 @@ impl TokenSource {
         let mut form = "grant_type=client_credentials".to_owned();
         if let Some(scope) = &self.oauth.scope {
             form += "&scope=";
-            form += &form_encoded(scope);
+            form += &http::percent_encoded(scope);
         }
         let request = self
             .agent
@@ -144,12 +127,7 @@ impl TokenSource {
 
     /// The endpoint for messages, in backticks: without user and password, should it hold them.
     fn endpoint(&self) -> String {
-        let url = &self.oauth.endpoint;
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let host = authority.rsplit('@').next().unwrap_or(authority);
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        format!("`{scheme}://{host}{path}`")
+        format!("`{}`", http::shown(&self.oauth.endpoint))
     }
 
     fn without_secret(&self, text: &str) -> String {
@@ -191,18 +169,8 @@ fn base64_url(text: &str) -> String {
     base64.trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
-fn form_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b' ' => "+".to_owned(),
-        b'-' | b'.' | b'_' | b'*' => char::from(byte).to_string(),
-        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
-}
-
 /// Milliseconds since the epoch.
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -277,7 +245,7 @@ mod tests {
         assert!(request.starts_with("post /token http/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: basic awq6ahvudgvymg==\r\n"), "{request}");
         assert!(request.contains("content-type: application/x-www-form-urlencoded\r\n"));
-        assert!(request.ends_with("\r\n\r\ngrant_type=client_credentials&scope=a+b%26c"));
+        assert!(request.ends_with("\r\n\r\ngrant_type=client_credentials&scope=a%20b%26c"));
     }
 
     #[test]

@@ -14,9 +14,9 @@ use std::{fmt, io};
 
 use ureq::Agent;
 use ureq::http::{Method, Request};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use crate::config::job::{FeAddress, Target};
+use crate::http::{self, Tls};
 use crate::secret::Secret;
 use crate::starrocks::reply::{LabelState, Reply, classify, label_state};
 
@@ -96,31 +96,16 @@ struct Call<'a> {
 
 impl Client {
     pub fn new(target: &Target) -> Self {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::NativeTls)
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .proxy(None)
-            .user_agent(concat!("starsink/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(target.connect_timeout))
-            .timeout_resolve(Some(target.connect_timeout))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            .timeout_recv_body(Some(ANSWER_TIMEOUT))
+        let config = http::config(&Tls::default(), target.connect_timeout, ANSWER_TIMEOUT)
             .max_idle_age(IDLE_AGE)
             .max_idle_connections_per_host(16)
             .build();
-        let pair = format!("{}:{}", target.user, target.password.reveal());
-        let basic = openssl::base64::encode_block(pair.as_bytes());
         let warehouse = target.headers.iter().find(|(name, _)| name == "warehouse");
         Client {
             agent: config.new_agent(),
             fe: target.fe.clone(),
             preferred: AtomicUsize::new(0),
-            authorization: Secret::new(format!("Basic {basic}")),
+            authorization: http::basic(&target.user, target.password.reveal()),
             warehouse: warehouse.map(|(_, value)| value.clone()),
             connect_timeout: target.connect_timeout,
         }
@@ -449,37 +434,11 @@ impl Node {
     }
 
     fn no_answer(&self, error: &ureq::Error) -> Failure {
-        let (cause, sent) = describe(error);
+        let (cause, sent) = http::describe(error);
         Failure {
             not_http: matches!(error, ureq::Error::Protocol(_)),
             ..self.failure(&cause, sent)
         }
-    }
-}
-
-/// What a transport error means, and whether the request may have had an effect.
-fn describe(error: &ureq::Error) -> (String, bool) {
-    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    match error {
-        ureq::Error::HostNotFound => ("name lookup failed".into(), false),
-        ureq::Error::ConnectionFailed => ("connection failed".into(), false),
-        ureq::Error::Timeout(ureq::Timeout::Connect) => ("connection timed out".into(), false),
-        ureq::Error::Timeout(ureq::Timeout::Resolve) => ("name lookup timed out".into(), false),
-        ureq::Error::Timeout(phase) => (format!("no answer in time ({phase})"), true),
-        ureq::Error::NativeTls(cause) => (format!("TLS: {cause}"), false),
-        ureq::Error::Tls(cause) => (format!("TLS: {cause}"), false),
-        ureq::Error::Protocol(_) => ("the answer is not HTTP".into(), true),
-        ureq::Error::Io(cause) => match cause.kind() {
-            ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable => {
-                (cause.to_string(), false)
-            }
-            // getaddrinfo's failures arrive without a kind of their own.
-            _ if cause.to_string().contains("failed to lookup") => {
-                ("name lookup failed".into(), false)
-            }
-            _ => (cause.to_string(), true),
-        },
-        other => (other.to_string(), true),
     }
 }
 

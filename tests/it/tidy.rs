@@ -20,6 +20,8 @@ const LEVELS: &[(&str, u8)] = &[
     ("secret", 0),
     ("error", 0),
     ("java_regex", 0),
+    ("keystore", 0),
+    ("http", 1),
     ("config", 1),
     ("convert", 1),
     ("transform", 1),
@@ -51,9 +53,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("config", "transform", "the table of transforms likewise"),
     ("config", "mapping", "derived mappings are printed as keys"),
     ("transform", "convert", "some transforms read values as converters do"),
+    ("config", "http", "a registry's TLS is made where its stores are read"),
     ("config", "kafka::auth", "Java's security keys are translated where librdkafka is known"),
     ("config", "kafka::jaas", "likewise"),
     ("config", "kafka::names", "likewise"),
+    ("registry", "kafka::oauth", "one exchange of tokens for brokers and registries"),
     ("pipeline", "event", "events are the pipeline's output"),
 ];
 
@@ -65,6 +69,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
         &[
             "src/starrocks.rs",
             "src/starrocks/",
+            "src/http.rs",
             "src/registry.rs",
             "src/registry/",
             "src/kafka/oauth.rs",

@@ -1,21 +1,21 @@
-//! Java's key and trust stores as PEM, which is what librdkafka takes: JKS and PKCS12.
+//! Java's key and trust stores as PEM, which is what librdkafka and HTTP clients take: JKS and PKCS12.
 //!
 //! Owns the JKS format (Sun's, with its key protector); PKCS12 is OpenSSL's work. Reads no file.
 
-use openssl::pkcs12::Pkcs12;
-use openssl::pkey::PKey;
+use openssl::pkcs12::{ParsedPkcs12_2, Pkcs12};
+use openssl::pkey::{PKey, Private};
 use openssl::sha::Sha1;
 use openssl::x509::X509;
 
 /// The authorities of a trust store.
-pub(super) enum Trusted {
+pub enum Trusted {
     /// The file is PEM already: use it as it is.
     IsPem,
     Pem(String),
 }
 
 /// A client's certificate chain and key.
-pub(super) enum Identity {
+pub enum Identity {
     IsPem,
     /// librdkafka opens it by itself.
     IsPkcs12,
@@ -50,7 +50,7 @@ fn form(bytes: &[u8]) -> Result<Form, String> {
 }
 
 /// Every certificate of a trust store.
-pub(super) fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Trusted, String> {
+pub fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Trusted, String> {
     let certificates = match form(bytes)? {
         Form::Pem => return Ok(Trusted::IsPem),
         Form::Jks => {
@@ -58,7 +58,7 @@ pub(super) fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Trust
             let chains = store.keys.into_iter().flat_map(|key| key.chain);
             store.trusted.into_iter().chain(chains).collect()
         }
-        Form::Pkcs12 => pkcs12_certificates(bytes, password.unwrap_or_default())?,
+        Form::Pkcs12 => chain_of(&pkcs12(bytes, password.unwrap_or_default())?)?,
     };
     match certificates.is_empty() {
         true => Err("it holds no certificate".to_owned()),
@@ -67,7 +67,7 @@ pub(super) fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Trust
 }
 
 /// The first key of a key store with its chain.
-pub(super) fn identity(
+pub fn identity(
     bytes: &[u8],
     password: Option<&str>,
     key_password: Option<&str>,
@@ -88,7 +88,48 @@ pub(super) fn identity(
     }
 }
 
-fn pkcs12_certificates(bytes: &[u8], password: &str) -> Result<Vec<Vec<u8>>, String> {
+/// Every certificate of a trust store of any form, in PEM.
+pub fn pem_certificates(bytes: &[u8], password: Option<&str>) -> Result<String, String> {
+    match certificates(bytes, password)? {
+        Trusted::IsPem => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        Trusted::Pem(pem) => Ok(pem),
+    }
+}
+
+/// Chain and key of a key store of any form, in PEM; the key as PKCS#8 without encryption.
+pub fn pem_identity(
+    bytes: &[u8],
+    password: Option<&str>,
+    key_password: Option<&str>,
+) -> Result<(String, String), String> {
+    let pem = |key: &PKey<Private>| {
+        let pem = key.private_key_to_pem_pkcs8().map_err(|error| error.to_string())?;
+        String::from_utf8(pem).map_err(|error| error.to_string())
+    };
+    match identity(bytes, password, key_password)? {
+        Identity::Pem { chain, key } => Ok((chain, key)),
+        Identity::IsPkcs12 => {
+            let parsed = pkcs12(bytes, password.unwrap_or_default())?;
+            let key = parsed.pkey.as_ref().ok_or("it holds no private key")?;
+            Ok((pem_of(&chain_of(&parsed)?)?, pem(key)?))
+        }
+        Identity::IsPem => {
+            // A callback always, because OpenSSL would ask at the terminal otherwise.
+            let key = PKey::private_key_from_pem_callback(bytes, |room| {
+                let password = key_password.or(password).unwrap_or_default().as_bytes();
+                let length = password.len().min(room.len());
+                room[..length].copy_from_slice(&password[..length]);
+                Ok(length)
+            });
+            let key = key.map_err(|_| "it holds no private key that the password opens")?;
+            let chain = X509::stack_from_pem(bytes).map_err(|_| "its certificates are damaged")?;
+            let chain: Result<Vec<_>, _> = chain.iter().map(|one| one.to_der()).collect();
+            Ok((pem_of(&chain.map_err(|error| error.to_string())?)?, pem(&key)?))
+        }
+    }
+}
+
+fn pkcs12(bytes: &[u8], password: &str) -> Result<ParsedPkcs12_2, String> {
     let store = Pkcs12::from_der(bytes).map_err(|_| "it is damaged, or no PKCS12 store")?;
     let parsed = store.parse2(password).map_err(|stack| {
         let too_old = stack.errors().iter().any(|error| error.reason() == Some("unsupported"));
@@ -97,14 +138,19 @@ fn pkcs12_certificates(bytes: &[u8], password: &str) -> Result<Vec<Vec<u8>>, Str
             false => "the password does not open it",
         }
     })?;
-    let of_key = parsed.cert.into_iter();
-    let others = parsed.ca.into_iter().flatten();
-    of_key.chain(others).map(|one| one.to_der().map_err(|error| error.to_string())).collect()
+    Ok(parsed)
+}
+
+/// The key's own certificate first, in DER.
+fn chain_of(parsed: &ParsedPkcs12_2) -> Result<Vec<Vec<u8>>, String> {
+    let of_key = parsed.cert.iter().map(|one| one.to_der());
+    let others = parsed.ca.iter().flatten().map(|one| one.to_der());
+    of_key.chain(others).map(|one| one.map_err(|error| error.to_string())).collect()
 }
 
 /// PEM as OpenSSL wants it: Java also reads blocks whose lines are joined by blanks, as a
 /// `.properties` value often is.
-pub(super) fn broken_into_lines(pem: &str) -> String {
+pub fn broken_into_lines(pem: &str) -> String {
     const DASHES: &str = "-----";
     const LINE_LETTERS: usize = 64;
     let mut text = String::new();

@@ -15,9 +15,10 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, Value
 pub use crate::cli::man::man;
 pub use crate::cli::request::Request;
 use crate::cli::values::{
-    duration, header, load_start, loads, property, size, tail_start, until, user,
+    area, duration, header, load_start, loads, property, size, tail_start, until, user,
 };
 use crate::config::job::{Start, Until};
+use crate::verdict::Area;
 
 /// Configuration files when none are named, separated by colons.
 pub const CONFIG: &str = "STARSINK_CONFIG";
@@ -77,7 +78,7 @@ pub enum Command {
     #[command(after_help = TAIL_AFTER, version, display_name = "starsink")]
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Tail(Box<Tail>),
-    /// Look at what is pending; change nothing
+    /// Try every connection, key and column before a deploy; change nothing
     #[command(after_help = CHECK_AFTER, version, display_name = "starsink")]
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Check(Box<Check>),
@@ -108,9 +109,13 @@ Examples:
   curl -s connect:8083/connectors/orders-sink | starsink tail -b kafka1:9092 -";
 
 const CHECK_AFTER: &str = "\
-delivery: per partition the committed offset, the lag, and the batch that a run left pending,
-with its labels and their states; and what the next start would do.
-Example:
+Prints one line a check: ok, warn, FAIL or skip, with the reason and a hint; -v adds every key
+with its value and where it was said, and what else is known. Without --write nothing is changed
+anywhere.
+Exit codes: that of the gravest failure: 2 fix the command or config, 5 try again later; else 0.
+Examples:
+  starsink check sink.properties && systemctl restart orders-load
+  starsink check --only tables,columns --sample 1000 sink.properties
   starsink check --only delivery connect-starrocks-sink.properties";
 
 /// `starsink load`.
@@ -181,29 +186,46 @@ pub struct Check {
     #[command(flatten)]
     pub files: Files,
 
-    /// What to look at: delivery
-    #[arg(long, value_name = "WHAT", required = true, hide_possible_values = true)]
+    /// Convert N records of each topic and compare them with the table; 0 reads none
+    #[arg(long, value_name = "N", default_value = "100", help_heading = "Checks")]
+    pub sample: u32,
+
+    /// Also try what leaves a trace: begin and roll back a transaction per table, commit an offset in
+    /// a group of its own and delete it, write to the place of dead letters
+    #[arg(long, help_heading = "Checks")]
+    pub write: bool,
+
+    /// Only these: config, kafka, topics, registry, fe, query, be, auth, tables, columns, dlq,
+    /// delivery
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = area())]
+    #[arg(hide_possible_values = true, help_heading = "Checks")]
+    pub only: Vec<Area>,
+
+    /// A warning fails the run
+    #[arg(long, help_heading = "Checks")]
+    pub strict: bool,
+
+    /// The FEs' query port
+    #[arg(long, value_name = "PORT", default_value = "9030", help_heading = "Checks")]
+    pub query_port: u16,
+
+    /// Where the load would begin, as in load
+    #[arg(short, long, value_name = "WHERE", allow_hyphen_values = true, value_parser = load_start)]
     #[arg(help_heading = "Extent")]
-    pub only: Vec<Checked>,
+    pub offset: Option<Start>,
+
+    /// Where the load would end, as in load
+    #[arg(long, value_name = "WHERE", default_value = "now", value_parser = until)]
+    #[arg(help_heading = "Extent")]
+    pub until: Until,
+
+    /// Only these partitions; needs a single topic
+    #[arg(short, long = "partition", value_name = "N", value_delimiter = ',')]
+    #[arg(help_heading = "Extent")]
+    pub partitions: Vec<u32>,
 
     #[command(flatten)]
-    pub kafka: Kafka,
-    #[command(flatten)]
-    pub starrocks: StarRocks,
-
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help, help_heading = "Output options")]
-    help: Option<bool>,
-
-    /// Print version
-    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Output options")]
-    version: Option<bool>,
-}
-
-/// What `check` can look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Checked {
-    Delivery,
+    pub shared: Shared,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub mod registry;
 mod routes;
 pub mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -114,6 +114,20 @@ pub enum Password {
     },
 }
 
+/// What a configuration came to, good or not.
+#[derive(Debug)]
+pub struct Reading {
+    /// `None` where something is wrong; `problems` says what.
+    pub job: Option<Job>,
+    pub problems: Vec<Problem>,
+    /// What is worth saying about a good one.
+    pub notes: Vec<Note>,
+    /// The value in force of every key somebody said, in alphabetical order.
+    pub said: Vec<Entry>,
+    /// Keys whose value came through a reference to a config provider.
+    pub referred: BTreeSet<String>,
+}
+
 /// Reads the configuration of one run: files in the order given, `-` for standard input, then
 /// overrides. Gives all problems at once; notes tell what is worth saying about a good one.
 pub fn load(
@@ -121,18 +135,36 @@ pub fn load(
     overrides: &Overrides,
     environment: &Environment<'_>,
 ) -> Result<(Job, Vec<Note>), Vec<Problem>> {
+    let reading = read(files, overrides, environment);
+    match reading.job {
+        Some(job) => Ok((job, reading.notes)),
+        None => Err(reading.problems),
+    }
+}
+
+/// As [`load`], for who wants to see what stands in it even where it is wrong.
+pub fn read(files: &[String], overrides: &Overrides, environment: &Environment<'_>) -> Reading {
     let mut notes = vec![];
-    let files = read_files(files, environment, &mut notes)?;
-    let files = one_connector(files, &mut notes)?;
-    let files = resolve_references(files, environment, &mut notes)?;
+    let mut referred = BTreeSet::new();
+    let files = read_files(files, environment, &mut notes)
+        .and_then(|files| one_connector(files, &mut notes))
+        .and_then(|files| {
+            let entries = files.iter().flat_map(|file| &file.entries);
+            let refer = entries.filter(|entry| entry.value.contains("${"));
+            referred.extend(refer.map(|entry| entry.key.clone()));
+            resolve_references(files, environment, &mut notes)
+        });
+    let files = match files {
+        Ok(files) => files,
+        Err(problems) => return Reading { job: None, problems, notes, said: vec![], referred },
+    };
     let mut settings = Settings::layered(files, overrides.keys.clone());
     settings.check_against_table();
     let job = build::job(&mut settings, overrides, environment);
     notes.append(&mut settings.notes);
-    match job {
-        Some(job) if settings.problems.is_empty() => Ok((job, notes)),
-        _ => Err(settings.problems),
-    }
+    let said = settings.prefixed("").map(|(_, entry)| entry.clone()).collect();
+    let problems = settings.problems;
+    Reading { job: job.filter(|_| problems.is_empty()), problems, notes, said, referred }
 }
 
 fn read_files(

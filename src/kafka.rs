@@ -1,12 +1,15 @@
 //! Kafka through librdkafka: one consumer, its group, its partitions. The only user of `rdkafka`.
 //! Knows nothing of StarRocks, and decides nothing about offsets: `delivery` does.
 
+pub mod admin;
 pub mod auth;
+pub mod cluster;
 pub mod consumer;
 pub mod extent;
 pub mod jaas;
 pub mod names;
 pub mod oauth;
+pub mod probe;
 pub mod queue;
 
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

@@ -8,6 +8,7 @@ pub mod keystore;
 pub mod error;
 pub mod record;
 pub mod secret;
+pub mod verdict;
 pub mod http;
 pub mod data;
 pub mod config;

@@ -1,11 +1,13 @@
 //! What a person or a program sees of a run: bars, lines or JSON while it goes, a summary at its end,
 //! errors. stdout carries results, stderr talk. The only module that prints, beside `main`.
 
+pub mod checks;
 pub mod choose;
 pub mod human;
 pub mod json;
 pub mod pending;
 pub mod progress;
+pub mod sheet;
 pub mod status;
 pub mod units;
 

@@ -3,4 +3,6 @@
 
 pub mod catalog;
 pub mod client;
+pub mod probe;
+pub mod query_port;
 pub mod reply;

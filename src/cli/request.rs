@@ -58,7 +58,16 @@ pub struct Request {
 impl Check {
     /// Files and overrides; `vars` is the process's environment.
     pub fn request(&self, vars: &BTreeMap<String, String>) -> Result<Request, Problem> {
-        request(&self.files, &self.kafka, &self.starrocks, vars)
+        self.shared.request(&self.files, self.partitions.clone(), vars)
+    }
+
+    /// How far the load would go that is asked about.
+    pub fn extent(&self) -> Extent {
+        Extent::Until(Bounds {
+            start: self.offset.unwrap_or(Start::Stored),
+            until: self.until,
+            max_messages: None,
+        })
     }
 }
 

@@ -4,9 +4,18 @@ use std::convert::Infallible;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::cli::{Header, Property, User};
 use crate::config::job::{Start, Until};
 use crate::config::keys;
+use crate::verdict::Area;
+
+/// One of the things `check` can look at.
+pub(super) fn area() -> impl TypedValueParser<Value = Area> {
+    let find = |name: String| Area::find(&name).expect("only names of areas pass the parser");
+    PossibleValuesParser::new(Area::ALL.map(Area::name)).map(find)
+}
 
 pub(super) fn load_start(text: &str) -> Result<Start, String> {
     if let Some(count) = text.strip_prefix('-') {

@@ -1,50 +1,189 @@
-//! `check`: what is pending for a name. Reads offsets and label states, joins no group, changes
-//! nothing.
+//! `check`: tries everything a load would need and changes nothing. Composes the groups of checks,
+//! side by side where none rests on another; each group is a file of its own.
+
+mod config;
+mod delivery;
+mod kafka;
+mod side;
+mod starrocks;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{Check, Checked, Request};
-use crate::cmd::load::{configured, dump_properties, failed};
-use crate::error::Problem;
-use crate::pipeline::look::look as look_at_delivery;
-use crate::report::choose::Display;
-use crate::report::{self, Loudness, Reporter, Style, pending};
+use crate::cli::{self, Check, Color, OutputFormat};
+use crate::cmd::load::{dump_properties, failed, is_readable_by_others, read_file};
+use crate::config::job::{Extent, Job};
+use crate::config::{Environment, Reading};
+use crate::pipeline;
+use crate::report::checks::{Look, Outlook};
+use crate::report::choose::{self, Display};
+use crate::report::sheet::{Sheet, SheetStyle};
+use crate::report::{Loudness, Reporter, Style};
+use crate::verdict::{Area, Line, Verdict};
+
+/// Limits of the groups: the first contact with Kafka alone may take ten seconds.
+const KAFKA_LIMIT: Duration = Duration::from_secs(30);
+const STARROCKS_LIMIT: Duration = Duration::from_secs(30);
+const TABLES_LIMIT: Duration = Duration::from_secs(60);
+const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `starsink check`.
 pub fn check(arguments: &Check, vars: &BTreeMap<String, String>) -> ExitCode {
-    let mut reporter = Reporter::new(style());
-    match look(arguments, vars, &mut reporter) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problems) => failed(&mut reporter, &problems),
+    let request = match arguments.request(vars) {
+        Ok(request) => request,
+        Err(problem) => return failed(&mut Reporter::new(plain_style()), &[problem]),
+    };
+    let environment =
+        Environment { vars, read_file: &read_file, is_exposed: &is_readable_by_others };
+    let reading = crate::config::read(&request.files, &request.overrides, &environment);
+    if request.dump {
+        return dump(reading);
+    }
+    let mut told = Told { sheet: Sheet::new(style(arguments, vars)), only: arguments.only.clone() };
+    let config = config::lines(&reading, &request.files, vars, &is_readable_by_others);
+    config.into_iter().for_each(|line| told.tell(line));
+    let outlook = match reading.job {
+        Some(mut job) => {
+            let extent = arguments.extent();
+            pipeline::name_group(&mut job, &extent);
+            connected(Arc::new(job), extent, arguments, &mut told)
+        }
+        None => {
+            told.skip_all();
+            Outlook::default()
+        }
+    };
+    ExitCode::from(told.sheet.end(&outlook))
+}
+
+/// Everything that needs a connection.
+fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) -> Outlook {
+    use Area::{Auth, Be, Columns, Delivery, Dlq, Fe, Kafka, Query, Tables, Topics};
+    let (write, port) = (arguments.write, arguments.query_port);
+    let kafka = told.wants(&[Kafka, Topics, Tables, Columns, Dlq, Delivery]).then(|| {
+        let (job, extent) = (Arc::clone(&job), extent.clone());
+        side::start(Kafka, "Kafka", KAFKA_LIMIT, move |lines| {
+            kafka::check(&job, &extent, write, lines)
+        })
+    });
+    let starrocks = told.wants(&[Fe, Query, Be, Auth, Tables, Columns, Delivery]).then(|| {
+        let job = Arc::clone(&job);
+        side::start(Fe, "StarRocks", STARROCKS_LIMIT, move |lines| {
+            starrocks::check(&job, port, lines)
+        })
+    });
+    let kafka = kafka.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
+    let kafka = kafka.map(Arc::new);
+    let starrocks =
+        starrocks.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
+
+    let wanted = tables::wanted(&job, kafka.as_ref().map(|found| found.topics.as_slice()));
+    let outlook = Outlook {
+        topics: kafka.iter().flat_map(|k| &k.topics).map(|(name, _)| name.clone()).collect(),
+        tables: wanted.keys().map(|table| format!("{}.{table}", job.target.database)).collect(),
+        offsets: kafka.as_ref().map(|found| found.offsets()),
+        promise: starrocks.as_ref().map(|found| promise(&job, found.transactions)),
+    };
+    let both = kafka.clone().filter(|_| starrocks.is_some());
+    let delivery = told.wants(&[Delivery]).then(|| {
+        let job = Arc::clone(&job);
+        side::start(Delivery, "pending", DELIVERY_LIMIT, move |lines| match both {
+            Some(kafka) => delivery::check(&job, &kafka.consumer, lines),
+            None => {
+                let text = "Kafka or StarRocks cannot be asked";
+                lines.tell(Line::skip(Delivery, format!("group {}", job.source.group), text));
+            }
+        })
+    });
+    let tables = told.wants(&[Tables, Columns]).then(|| {
+        side::start(Tables, "tables", TABLES_LIMIT, move |lines| match &starrocks {
+            Some(found) => {
+                tables::check(&job, &found.client, &wanted, write, lines);
+            }
+            None => lines.tell(Line::skip(Tables, "tables", "StarRocks cannot be asked")),
+        })
+    });
+    tables.map(|running| running.finish(&mut |line| told.tell(line)));
+    delivery.map(|running| running.finish(&mut |line| told.tell(line)));
+    // The process ends here: librdkafka would take a tenth of a second to let go of its client.
+    std::mem::forget(kafka);
+    outlook
+}
+
+fn promise(job: &Job, transactions: bool) -> &'static str {
+    use crate::config::job::DeliveryChoice::{AtLeastOnce, Auto, ExactlyOnce};
+    match (job.delivery, transactions) {
+        (ExactlyOnce | Auto, true) => "each record exactly once",
+        (AtLeastOnce, _) | (Auto | ExactlyOnce, false) => "each record at least once",
     }
 }
 
-fn look(
-    arguments: &Check,
-    vars: &BTreeMap<String, String>,
-    reporter: &mut Reporter,
-) -> Result<(), Vec<Problem>> {
-    let request: Request = arguments.request(vars).map_err(|problem| vec![problem])?;
-    let job = configured(&request, vars, reporter)?;
-    if request.dump {
-        dump_properties(&job);
-        return Ok(());
+/// What has been said, and what is asked for.
+struct Told {
+    sheet: Sheet,
+    /// Empty: all.
+    only: Vec<Area>,
+}
+
+impl Told {
+    fn wants(&self, areas: &[Area]) -> bool {
+        self.only.is_empty() || areas.iter().any(|area| self.only.contains(area))
     }
-    for checked in &arguments.only {
-        match checked {
-            Checked::Delivery => {
-                let findings = look_at_delivery(&job).map_err(|problem| vec![problem])?;
-                report::out(&pending::text(&findings));
-            }
+
+    /// A failure shows wherever it is: what was asked for rests on it.
+    fn tell(&mut self, line: Line) {
+        if self.wants(&[line.area]) || matches!(line.verdict, Verdict::Fail(_)) {
+            self.sheet.tell(&line);
         }
     }
-    Ok(())
+
+    fn skip_all(&mut self) {
+        let areas = [Area::Kafka, Area::Fe, Area::Tables, Area::Delivery];
+        let wanted: Vec<Area> = areas.into_iter().filter(|area| self.wants(&[*area])).collect();
+        for area in wanted {
+            let text = "the configuration has errors";
+            self.sheet.tell(&Line::skip(area, area.heading(), text));
+        }
+    }
 }
 
-fn style() -> Style {
+fn dump(reading: Reading) -> ExitCode {
+    match reading.job {
+        Some(job) => {
+            dump_properties(&job);
+            ExitCode::SUCCESS
+        }
+        None => failed(&mut Reporter::new(plain_style()), &reading.problems),
+    }
+}
+
+fn style(arguments: &Check, vars: &BTreeMap<String, String>) -> SheetStyle {
+    let output = &arguments.shared.output;
+    let is_set = |name: &str| vars.get(name).is_some_and(|value| !value.is_empty());
+    let asked = match output.color {
+        Color::Auto => None,
+        Color::Always => Some(true),
+        Color::Never => Some(false),
+    };
+    let is_terminal = io::stdout().is_terminal();
+    let verbose = output.verbose > 0
+        || vars.get(cli::LOG).is_some_and(|log| matches!(&**log, "info" | "debug" | "trace"))
+        // Whoever asks for one thing wants to see all of it.
+        || arguments.only.len() == 1;
+    SheetStyle {
+        json: output.format == OutputFormat::Json,
+        look: Look { color: choose::color(asked, is_set(cli::NO_COLOR), is_terminal), verbose },
+        quiet: output.quiet,
+        strict: arguments.strict,
+    }
+}
+
+/// For errors of the command line itself.
+fn plain_style() -> Style {
     Style {
         display: Display::Nothing,
         loudness: Loudness::Normal,

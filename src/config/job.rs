@@ -165,7 +165,7 @@ pub struct Routes {
 }
 
 /// Where rows go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     pub fe: Vec<FeAddress>,
     pub database: String,

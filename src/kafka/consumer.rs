@@ -76,9 +76,9 @@ enum Token {
 
 /// One member of one consumer group.
 pub struct Consumer {
-    inner: Arc<BaseConsumer<Mailbox>>,
+    pub(super) inner: Arc<BaseConsumer<Mailbox>>,
     queue: Queue<Mailbox>,
-    bootstrap: String,
+    pub(super) bootstrap: String,
     /// SASL's, for messages.
     mechanism: Option<String>,
 }
@@ -159,21 +159,8 @@ impl ConsumerContext for Mailbox {
 impl Consumer {
     /// Makes the client. Nothing is sent yet.
     pub fn new(source: &Source, memory_bytes: u64) -> Result<Self, Problem> {
-        let mut config = ClientConfig::new();
-        for (name, value) in properties(source, memory_bytes) {
-            match value {
-                PropertyValue::Plain(text) => config.set(name, text),
-                PropertyValue::Hidden(secret) => config.set(name, secret.reveal()),
-            };
-        }
-        config.set_log_level(RDKafkaLogLevel::Critical);
-        let tokens = source.oauth.as_ref().map(TokenSource::new);
-        let mailbox = Mailbox { tokens, ..Mailbox::default() };
-        let inner = config.create_with_context(mailbox).map_err(|error| {
-            Problem::usage("cannot make a Kafka client from this configuration")
-                .cause(error.to_string())
-                .hint("`-X dump` prints the librdkafka properties in force")
-        })?;
+        let (config, mailbox) = client_config(source, properties(source, memory_bytes));
+        let inner = config.create_with_context(mailbox).map_err(|error| unusable(&error))?;
         let inner: Arc<BaseConsumer<Mailbox>> = Arc::new(inner);
         let queue = Queue::new(Arc::clone(&inner));
         let mechanism = source.properties.iter().find_map(|(name, value)| match value {
@@ -399,7 +386,7 @@ impl Consumer {
         }
     }
 
-    fn first_contact(&self) -> Result<rdkafka::metadata::Metadata, Problem> {
+    pub(super) fn first_contact(&self) -> Result<rdkafka::metadata::Metadata, Problem> {
         let deadline = Instant::now() + FIRST_CONTACT;
         self.first_token(deadline)?;
         loop {
@@ -471,7 +458,8 @@ impl Consumer {
         )
     }
 
-    fn no_such_topic(&self, name: &str, all: &[(String, u32)]) -> Problem {
+    /// What is said where a named topic does not exist.
+    pub fn no_such_topic(&self, name: &str, all: &[(String, u32)]) -> Problem {
         let what = format!(
             "topic `{name}` does not exist on `{}` ({} topics there)",
             self.bootstrap,
@@ -485,7 +473,7 @@ impl Consumer {
         Problem::usage(what).hint(hint)
     }
 
-    fn failed(&self, what: &str, error: &KafkaError) -> Problem {
+    pub(super) fn failed(&self, what: &str, error: &KafkaError) -> Problem {
         let denied = matches!(
             error.rdkafka_error_code(),
             Some(
@@ -501,6 +489,29 @@ impl Consumer {
         }
         Problem::unavailable(text).cause(error.to_string())
     }
+}
+
+/// Properties as librdkafka takes them, and what its callbacks need.
+pub(super) fn client_config(
+    source: &Source,
+    properties: Vec<(String, PropertyValue)>,
+) -> (ClientConfig, Mailbox) {
+    let mut config = ClientConfig::new();
+    for (name, value) in properties {
+        match value {
+            PropertyValue::Plain(text) => config.set(name, text),
+            PropertyValue::Hidden(secret) => config.set(name, secret.reveal()),
+        };
+    }
+    config.set_log_level(RDKafkaLogLevel::Critical);
+    let tokens = source.oauth.as_ref().map(TokenSource::new);
+    (config, Mailbox { tokens, ..Mailbox::default() })
+}
+
+pub(super) fn unusable(error: &KafkaError) -> Problem {
+    Problem::usage("cannot make a Kafka client from this configuration")
+        .cause(error.to_string())
+        .hint("`-X dump` prints the librdkafka properties in force")
 }
 
 /// Everything librdkafka is told: the job's own properties between what may be overridden and what
@@ -558,19 +569,19 @@ fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     list.elements().iter().map(|element| named(element.topic(), element.partition())).collect()
 }
 
-fn named(topic: &str, number: i32) -> Partition {
+pub(super) fn named(topic: &str, number: i32) -> Partition {
     Partition::new(topic, u32::try_from(number).unwrap_or_default())
 }
 
-fn number(partition: &Partition) -> i32 {
+pub(super) fn number(partition: &Partition) -> i32 {
     i32::try_from(partition.number).unwrap_or(i32::MAX)
 }
 
-fn signed(offset: Offset) -> i64 {
+pub(super) fn signed(offset: Offset) -> i64 {
     i64::try_from(offset.0).unwrap_or(i64::MAX)
 }
 
-fn unsigned(offset: i64) -> Offset {
+pub(super) fn unsigned(offset: i64) -> Offset {
     Offset(u64::try_from(offset).unwrap_or(0))
 }
 

@@ -32,8 +32,7 @@ pub struct Finding {
 }
 
 /// Reads every cursor of the job's group and the states of the labels they name.
-pub fn look(job: &Job) -> Result<Findings, Problem> {
-    let consumer = Consumer::new(&job.source, job.memory_bytes)?;
+pub fn look(job: &Job, consumer: &Consumer) -> Result<Findings, Problem> {
     let topics = consumer.select(&job.source.topics)?;
     let partitions = wanted(job, &topics);
     let fetched = consumer

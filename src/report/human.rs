@@ -142,7 +142,7 @@ fn aligned(rows: &[[String; 7]]) -> String {
 }
 
 /// Columns a text takes in a terminal.
-fn console_width(text: &str) -> usize {
+pub(super) fn console_width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
@@ -156,12 +156,12 @@ fn ranges_text(ranges: &[OffsetRange]) -> String {
     }
 }
 
-fn painted(text: &str, color: &str, on: bool) -> String {
+pub(super) fn painted(text: &str, color: &str, on: bool) -> String {
     if on { format!("{color}{text}{PLAIN}") } else { text.into() }
 }
 
 /// Control characters must not reach a terminal.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::event::{Event, Progress, Summary, TableProgress};
 use crate::record::OffsetRange;
 use crate::report::units::stamp;
 
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Events into lines; progress at its interval only.
 pub struct Ticker {
@@ -131,7 +131,7 @@ fn range(range: &OffsetRange) -> Value {
 }
 
 /// `event` first, then the time.
-fn stamped(body: Value) -> String {
+pub(super) fn stamped(body: Value) -> String {
     let Value::Object(fields) = body else { return body.to_string() };
     let mut out = serde_json::Map::new();
     for (name, value) in fields {

@@ -102,6 +102,11 @@ pub fn version(client: &Client) -> Option<(u32, u32, u32)> {
     })
 }
 
+/// The server's version as people write it.
+pub fn version_text(client: &Client) -> Option<String> {
+    version(client).map(|(major, minor, patch)| format!("{major}.{minor}.{patch}"))
+}
+
 /// The first `x.y.z` of a text such as `3.3.5-abcdef` or `StarRocks version 3.5.4`.
 fn read_version(text: &str) -> Option<(u32, u32, u32)> {
     let read = |word: &str| {

@@ -76,6 +76,14 @@ pub struct Client {
     /// `warehouse` must go with `begin` too.
     warehouse: Option<String>,
     connect_timeout: Duration,
+    answer_timeout: Duration,
+}
+
+/// What the first hop of a Stream Load came to.
+pub(super) enum FirstHop {
+    /// Where the FE would send the rows.
+    To(Node),
+    Answered(Reply),
 }
 
 /// An answer before anybody has looked at it.
@@ -96,7 +104,12 @@ struct Call<'a> {
 
 impl Client {
     pub fn new(target: &Target) -> Self {
-        let config = http::config(&Tls::default(), target.connect_timeout, ANSWER_TIMEOUT)
+        Client::with_patience(target, ANSWER_TIMEOUT)
+    }
+
+    /// As [`Client::new`], for who does not want to wait long for answers that are short.
+    pub fn with_patience(target: &Target, answer_timeout: Duration) -> Self {
+        let config = http::config(&Tls::default(), target.connect_timeout, answer_timeout)
             .max_idle_age(IDLE_AGE)
             .max_idle_connections_per_host(16)
             .build();
@@ -108,6 +121,7 @@ impl Client {
             authorization: http::basic(&target.user, target.password.reveal()),
             warehouse: warehouse.map(|(_, value)| value.clone()),
             connect_timeout: target.connect_timeout,
+            answer_timeout,
         }
     }
 
@@ -219,26 +233,39 @@ impl Client {
         headers: &[(String, String)],
         body: &[u8],
     ) -> Result<Reply, Failure> {
-        let path = format!("/api/{}/{}/_stream_load", table.database, table.table);
-        // The FE insists on this header; its hop has no body that could wait for a 100.
-        let first = [("Expect", "100-continue"), ("Connection", "close")];
-        let probe = Call {
-            method: Method::PUT,
-            path: &path,
-            headers: &first,
-            body: b"",
-            content_type: None,
+        let node = match self.first_hop(table)? {
+            FirstHop::To(node) => node,
+            FirstHop::Answered(reply) => return Ok(reply),
         };
-        let hop = self.ask_fe_once(&probe)?;
-        let Hop::Redirect(node) = hop else {
-            let Hop::Final(answer) = hop else { unreachable!("a hop is one of two") };
-            return Ok(classify(answer.http, &answer.body));
-        };
+        let path = stream_load_path(table);
         let mut all = vec![("label", label)];
         all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let call =
             Call { method: Method::PUT, path: &path, headers: &all, body, content_type: None };
         self.ask_node(&node, &call)
+    }
+
+    /// Asks an FE where it would send a Stream Load; sends no row and changes nothing.
+    pub(super) fn first_hop(&self, table: &TableName) -> Result<FirstHop, Failure> {
+        // The FE insists on this header; its hop has no body that could wait for a 100.
+        let headers = [("Expect", "100-continue"), ("Connection", "close")];
+        let path = stream_load_path(table);
+        let probe = Call {
+            method: Method::PUT,
+            path: &path,
+            headers: &headers,
+            body: b"",
+            content_type: None,
+        };
+        Ok(match self.ask_fe_once(&probe)? {
+            Hop::Redirect(node) => FirstHop::To(node),
+            Hop::Final(answer) => FirstHop::Answered(classify(answer.http, &answer.body)),
+        })
+    }
+
+    /// One GET from a node that an FE named.
+    pub(super) fn get_from(&self, node: &Node, path: &str) -> Result<Answer, Failure> {
+        self.follow_from(node.clone(), &Call::get(path))
     }
 
     /// The rows a load refused, first lines only; empty where the log cannot be had.
@@ -333,7 +360,10 @@ impl Client {
 
     /// Follows redirects from `base`, credentials and headers sent anew at each hop.
     fn follow(&self, base: &str, call: &Call) -> Result<Answer, Failure> {
-        let mut node = Node { base: base.into(), named_by: String::new() };
+        self.follow_from(Node { base: base.into(), named_by: String::new() }, call)
+    }
+
+    fn follow_from(&self, mut node: Node, call: &Call) -> Result<Answer, Failure> {
         for _ in 0..MOST_HOPS {
             match self.hop(&node, call)? {
                 Hop::Final(answer) => return Ok(answer),
@@ -356,7 +386,7 @@ impl Client {
         }
         let bad = |error: ureq::http::Error| node.failure(&error.to_string(), false);
         // A load's answer waits for the rows to be written.
-        let answer_within = if call.body.is_empty() { ANSWER_TIMEOUT } else { LOAD_TIMEOUT };
+        let answer_within = if call.body.is_empty() { self.answer_timeout } else { LOAD_TIMEOUT };
         let sent = if call.method == Method::GET {
             self.agent.run(request.body(()).map_err(bad)?)
         } else {
@@ -404,6 +434,11 @@ impl Node {
         Node { base: address.base(), named_by: String::new() }
     }
 
+    /// A BE or CN that `fe` lists.
+    pub(super) fn listed(address: &str, fe: &str) -> Self {
+        Node { base: format!("http://{address}"), named_by: fe.into() }
+    }
+
     /// `host:port`, for messages.
     pub fn address(&self) -> &str {
         self.base.split_once("://").map_or(&self.base, |(_, rest)| rest)
@@ -447,6 +482,10 @@ fn read_state(answer: &Answer) -> Result<LabelState, Failure> {
         let text = String::from_utf8_lossy(&answer.body);
         answer.node.failure(&format!("no label state in HTTP {} {text:.120}", answer.http), true)
     })
+}
+
+fn stream_load_path(table: &TableName) -> String {
+    format!("/api/{}/{}/_stream_load", table.database, table.table)
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -19,6 +19,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("data", 0),
     ("secret", 0),
     ("error", 0),
+    ("verdict", 0),
     ("java_regex", 0),
     ("keystore", 0),
     ("http", 1),
@@ -75,6 +76,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
             "src/kafka/oauth.rs",
         ],
     ),
+    ("mysql::", &["src/starrocks/"]),
     ("clap::", &["src/cli.rs", "src/cli/", "src/main.rs"]),
 ];
 

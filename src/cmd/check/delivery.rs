@@ -1,0 +1,30 @@
+//! What an earlier run left pending and what the next start would do. Reads offsets and label states;
+//! joins no group, changes nothing.
+
+use crate::cmd::check::side::Lines;
+use crate::config::job::Job;
+use crate::kafka::consumer::Consumer;
+use crate::kafka::probe::timed;
+use crate::pipeline::look::{self, Findings};
+use crate::report::pending;
+use crate::verdict::{Area, Line};
+
+/// One line for the group; each partition below it.
+pub(super) fn check(job: &Job, consumer: &Consumer, lines: &Lines<()>) {
+    let (found, took) = timed(|| look::look(job, consumer));
+    let subject = format!("group {}", job.source.group);
+    let line = match found {
+        Ok(findings) => pending_line(subject, &findings),
+        Err(problem) => Line::problem(Area::Delivery, subject, &problem),
+    };
+    lines.tell(line.took(took));
+}
+
+fn pending_line(subject: String, findings: &Findings) -> Line {
+    let text = pending::text(findings);
+    let mut texts = text.lines().map(str::to_owned);
+    let first = texts.next().unwrap_or_default();
+    // "group `g`: …": the subject says it already.
+    let sum = first.split_once(": ").map_or(first.as_str(), |(_, sum)| sum).to_owned();
+    Line::ok(Area::Delivery, subject, sum).details(texts.collect())
+}

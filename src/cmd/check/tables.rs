@@ -1,0 +1,182 @@
+//! The tables: are they there, may this user load into them, what kind are they? With `--write` a
+//! transaction is begun and rolled back in each. Columns and records are `columns.rs`.
+
+use std::collections::BTreeMap;
+
+use crate::cmd::check::side::Lines;
+use crate::config::job::{Job, Topics};
+use crate::kafka::probe::timed;
+use crate::mapping::route;
+use crate::starrocks::catalog::{self, Column};
+use crate::starrocks::client::{Client, TableName};
+use crate::starrocks::probe::{self, Access};
+use crate::starrocks::reply::Reply;
+use crate::verdict::{Area, Line};
+
+/// A table that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) name: TableName,
+    /// Those that go into it.
+    pub(super) topics: Vec<String>,
+    /// `None`: this user may not see them.
+    pub(super) columns: Option<Vec<Column>>,
+    pub(super) primary_key: bool,
+}
+
+/// Tables with the topics that go into each, before any transform; topics as the configuration names
+/// them where Kafka could not be asked.
+pub(super) fn wanted(job: &Job, found: Option<&[(String, u32)]>) -> BTreeMap<String, Vec<String>> {
+    let named = match (&job.source.topics, found) {
+        (_, Some(found)) => found.iter().map(|(topic, _)| topic.clone()).collect(),
+        (Topics::Named(names), None) => names.clone(),
+        (Topics::Matching(_), None) => vec![],
+    };
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for topic in named {
+        tables.entry(route::table(&job.routes, &topic).to_owned()).or_default().push(topic);
+    }
+    tables
+}
+
+/// One line a table; returns those that are there.
+pub(super) fn check<T>(
+    job: &Job,
+    client: &Client,
+    tables: &BTreeMap<String, Vec<String>>,
+    write: bool,
+    lines: &Lines<T>,
+) -> Vec<Table> {
+    let mut found = vec![];
+    for (table, topics) in tables {
+        let name = TableName { database: job.target.database.clone(), table: table.clone() };
+        let ((line, table), took) = timed(|| look(job, client, &name, topics));
+        let no_database = line.as_ref().is_some_and(|line| line.subject.starts_with("database"));
+        let usable = line.is_none();
+        if let Some(line) = line {
+            lines.tell(line.took(took));
+        }
+        if no_database {
+            break;
+        }
+        let Some(table) = table.filter(|_| usable) else { continue };
+        lines.tell(there(&table).took(took));
+        if write {
+            lines.tell(tried(job, client, &table.name));
+        }
+        found.push(table);
+    }
+    found
+}
+
+/// What is wrong with a table, or the table.
+fn look(
+    job: &Job,
+    client: &Client,
+    name: &TableName,
+    topics: &[String],
+) -> (Option<Line>, Option<Table>) {
+    let subject = format!("table {name}");
+    let away = |failure: crate::starrocks::client::Failure| {
+        let text = format!("`{}` does not answer", failure.address);
+        (Some(Line::away(Area::Tables, &subject, text).cause(failure.cause)), None)
+    };
+    let answer = match catalog::table(client, name) {
+        Ok(answer) => answer,
+        Err(failure) => return away(failure),
+    };
+    let (columns, primary_key) = match answer {
+        catalog::Table::Columns { columns, primary_key } => (Some(columns), primary_key),
+        catalog::Table::Hidden(_) => (None, false),
+        catalog::Table::NoDatabase(cause) => {
+            let subject = format!("database {}", name.database);
+            let line = Line::wrong(Area::Tables, subject, "it does not exist in StarRocks");
+            return (Some(line.cause(cause).hint("set `starrocks.database.name` or `-D`")), None);
+        }
+        catalog::Table::NoTable(cause) => {
+            let text = format!("topic `{}` goes there, and it does not exist", topics.join("`, `"));
+            let line = Line::wrong(Area::Tables, subject, text).cause(cause).hint(format!(
+                "map it with `--map {}:NAME`, or print a CREATE TABLE with `starsink map --ddl`",
+                topics.first().map_or("TOPIC", String::as_str)
+            ));
+            return (Some(line), None);
+        }
+        catalog::Table::Refused(cause) => {
+            let line = Line::wrong(Area::Auth, "login", "StarRocks does not accept this user");
+            return (Some(line.cause(cause)), None);
+        }
+    };
+    match probe::access(client, name) {
+        Ok(Access::NoInsert(cause)) => {
+            let text = format!("user `{}` may not load into it", job.target.user);
+            let grant = format!("`GRANT INSERT ON {name} TO USER '{}'`", job.target.user);
+            (Some(Line::wrong(Area::Tables, subject, text).cause(cause).hint(grant)), None)
+        }
+        Err(failure) => away(failure),
+        Ok(_) => {
+            let topics = topics.to_vec();
+            (None, Some(Table { name: name.clone(), topics, columns, primary_key }))
+        }
+    }
+}
+
+fn there(table: &Table) -> Line {
+    let subject = format!("table {}", table.name);
+    let topics = match table.topics.as_slice() {
+        [one] => format!("topic {one}"),
+        topics => format!("{} topics", topics.len()),
+    };
+    let Some(columns) = &table.columns else {
+        let text = format!("of {topics}; its columns are hidden from this user");
+        return Line::warn(Area::Tables, subject, text)
+            .hint(format!("`GRANT SELECT ON {} TO USER …` shows them", table.name));
+    };
+    let kind = if table.primary_key { "primary key, " } else { "" };
+    let details = columns.iter().map(|column| {
+        let null = if column.nullable { "" } else { " NOT NULL" };
+        let default =
+            column.default.as_ref().map(|text| format!(" DEFAULT {text}")).unwrap_or_default();
+        format!("{} {}{null}{default}", column.name, column.kind)
+    });
+    let text = format!("of {topics}; {kind}{} columns, INSERT granted", columns.len());
+    Line::ok(Area::Tables, subject, text).details(details.collect())
+}
+
+/// `--write`: the one proof that leaves a label behind.
+fn tried(job: &Job, client: &Client, name: &TableName) -> Line {
+    let subject = format!("transaction in {}", name.table);
+    let label = format!(
+        "starsink_check_{:x}_{}",
+        jiff::Timestamp::now().as_nanosecond(),
+        std::process::id()
+    );
+    let (outcome, took) = timed(|| probe::begin_and_roll_back(client, name, &label));
+    let line = match outcome {
+        Ok(Ok(())) => Line::ok(Area::Tables, subject, "begun and rolled back"),
+        Ok(Err(Reply::Refused(refusal))) => {
+            let text = format!("user `{}` cannot begin one", job.target.user);
+            Line::wrong(Area::Tables, subject, text).cause(refusal.message)
+        }
+        Ok(Err(reply)) => {
+            Line::away(Area::Tables, subject, "it cannot be begun now").cause(words(&reply))
+        }
+        Err(failure) => {
+            Line::away(Area::Tables, subject, format!("`{}` does not answer", failure.address))
+                .cause(failure.cause)
+        }
+    };
+    line.at(format!("label `{label}`")).took(took)
+}
+
+fn words(reply: &Reply) -> String {
+    match reply {
+        Reply::Busy(text)
+        | Reply::Ambiguous(text)
+        | Reply::NotStarRocks(text)
+        | Reply::Aborted(text)
+        | Reply::NoTransaction(text) => text.clone(),
+        Reply::Refused(refusal) => refusal.message.clone(),
+        Reply::LabelTaken(_) => "the label is taken".into(),
+        Reply::Done(report) | Reply::Publishing(report) => report.message.clone(),
+    }
+}

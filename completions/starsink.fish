@@ -28,7 +28,7 @@ complete -c starsink -n "__fish_starsink_needs_command" -s h -l help -d 'Print h
 complete -c starsink -n "__fish_starsink_needs_command" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "load" -d 'Load topics up to a point, then stop'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "tail" -d 'Load topics for as long as it runs'
-complete -c starsink -n "__fish_starsink_needs_command" -f -a "check" -d 'Look at what is pending; change nothing'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "check" -d 'Try every connection, key and column before a deploy; change nothing'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "man" -d 'Print the man page'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -d 'Where to begin: stored, beginning, end, N, -N (N before the end), s@MS, s@RFC3339 [default: stored, else beginning]' -r
@@ -105,7 +105,23 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -s q -l quiet -d
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s V -l version -d 'Print version'
-complete -c starsink -n "__fish_starsink_using_subcommand check" -l only -d 'What to look at: delivery' -r -f -a "delivery\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l sample -d 'Convert N records of each topic and compare them with the table; 0 reads none' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l only -d 'Only these: config, kafka, topics, registry, fe, query, be, auth, tables, columns, dlq, delivery' -r -f -a "config\t''
+kafka\t''
+topics\t''
+registry\t''
+fe\t''
+query\t''
+be\t''
+auth\t''
+tables\t''
+columns\t''
+dlq\t''
+delivery\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l query-port -d 'The FEs\' query port' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s o -l offset -d 'Where the load would begin, as in load' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l until -d 'Where the load would end, as in load' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s p -l partition -d 'Only these partitions; needs a single topic' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
@@ -116,6 +132,29 @@ complete -c starsink -n "__fish_starsink_using_subcommand check" -s u -l user -d
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l map -d 'Added to starrocks.topic2table.map' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s H -l header -d 'Stream Load header, as with curl; overrides sink.properties.NAME' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l flush-bytes -d 'Load a batch at this size; overrides bufferflush.maxbytes; 512KiB, 90MiB, 1GB' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l loads -d 'Loads in flight at once' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
+reload\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+at-least-once\t''
+auto\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l output -d 'human, or json (one event per line on stdout)' -r -f -a "human\t''
+json\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l color -d 'auto, always or never; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l progress-interval -d 'Between progress lines without a terminal' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l write -d 'Also try what leaves a trace: begin and roll back a transaction per table, commit an offset in a group of its own and delete it, write to the place of dead letters'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l strict -d 'A warning fails the run'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l settle -d 'Finish or undo what an earlier run left pending, then stop'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l no-progress -d 'No bars and no progress lines'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l redact-values -d 'Print no record content anywhere'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_using_subcommand completions" -s h -l help -d 'Print help'

@@ -47,6 +47,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("batch", "config::job", "a job's types describe the run to every later stage"),
     ("mapping", "config::job", "likewise"),
     ("encode", "config::job", "likewise"),
+    ("verdict", "error", "a failed check has an exit code"),
     ("data", "record", "a Connect record says where it stands"),
     ("java_regex", "data", "a refused pattern fails as any option does"),
     ("mapping", "encode", "a column plan ends in an encoder"),

@@ -66,6 +66,18 @@ pub(crate) struct Txn {
     pub(crate) orphaned: bool,
 }
 
+impl Txn {
+    /// VISIBLE or ABORTED.
+    pub(crate) fn is_final(&self) -> bool {
+        self.state.is_final()
+    }
+
+    /// When it ended, if it has.
+    pub(crate) fn finished_ms(&self) -> Option<u64> {
+        self.is_final().then_some(self.finished_ms)
+    }
+}
+
 /// A rollback that a backend sends long after its prepare.
 #[derive(Debug, Clone)]
 struct LateRollback {

@@ -128,7 +128,47 @@ fn show(
     if scanner.take("BACKENDS") || scanner.take("COMPUTE NODES") || scanner.take("FRONTENDS") {
         return show_nodes(state, session);
     }
+    if scanner.take("PROC") {
+        let path = scanner.text()?;
+        return show_proc(state, session, &path);
+    }
     Err(SqlError::unknown("this SHOW"))
+}
+
+/// SHOW PROC of the transactions: which databases have some, and those of one, running or finished.
+fn show_proc(state: &State, session: &Session, path: &str) -> Result<Table> {
+    if !user(state, session).is_some_and(|u| u.operate) {
+        let text = "Access denied; you need (at least one of) the OPERATE privilege(s) on SYSTEM \
+                    for this operation.";
+        return Err(SqlError::new(5203, text));
+    }
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["transactions"] => {
+            let row = |(name, db): (&String, &crate::cluster::Database)| {
+                texts([db.id.to_string().as_str(), name.as_str()])
+            };
+            Ok(listing(&["DbId", "DbName"], state.databases.iter().map(row).collect()))
+        }
+        ["transactions", id, which @ ("running" | "finished")] => {
+            let id: u64 = id.parse().map_err(|_| SqlError::unknown("this path of SHOW PROC"))?;
+            let finished = *which == "finished";
+            let of_db = state.txns.all().filter(|t| t.db_id == id && t.is_final() == finished);
+            let row = |t: &crate::txn::Txn| {
+                let end = t.finished_ms().map(crate::be::timestamp);
+                let end = end.map_or(Value::Null, Value::from);
+                vec![
+                    Value::from(t.id.to_string()),
+                    Value::from(t.label.as_str()),
+                    Value::from(t.state.name()),
+                    end,
+                ]
+            };
+            let names = ["TransactionId", "Label", "TransactionStatus", "FinishTime"];
+            Ok(listing(&names, of_db.map(row).collect()))
+        }
+        _ => Err(SqlError::unknown("this path of SHOW PROC")),
+    }
 }
 
 fn show_tables(
@@ -729,6 +769,7 @@ fn constant(cluster: &Cluster, session: &Session, name: &str) -> Result<Value> {
         "user" | "current_user" => Value::from(format!("'{}'@'%'", session.user)),
         "connection_id" => Value::from(1),
         "now" | "current_timestamp" => Value::from(crate::be::timestamp(cluster.clock.now_ms())),
+        "unix_timestamp" => Value::from(cluster.clock.now_ms() / 1000),
         other => return Err(SqlError::unknown(&format!("function {other}()"))),
     })
 }

@@ -44,3 +44,7 @@ soak KILLS="200" BROKERS="1":
 # A Kafka broker to play with, until interrupted
 kafka *ARGS:
     cargo run -p e2e --bin kafka -- {{ARGS}}
+
+# Fuzz one TARGET (properties, json, avro, protobuf, framing); ARGS go to libFuzzer
+fuzz TARGET *ARGS:
+    tests/fuzz/run {{TARGET}} {{ARGS}}

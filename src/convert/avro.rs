@@ -84,8 +84,9 @@ enum Plan {
 
 /// Elements believed before they are seen; a longer claim grows as it is read.
 const FIRST_RESERVED: usize = 64;
-/// Elements that take no bytes (nulls, empty records) at most: a few bytes could claim any number.
-const MOST_EMPTY: usize = 1 << 20;
+/// Elements of one message that take no bytes (empty records) at most: a few bytes could claim any
+/// number.
+const MOST_EMPTY: usize = 1 << 16;
 
 impl AvroDecoder {
     /// Compiles a schema. `references` are the schemas of other subjects it names, each after those
@@ -107,7 +108,7 @@ impl AvroDecoder {
     /// Decodes one message without its frame. Bytes behind it are refused: they mean that another
     /// schema wrote it.
     pub fn decode<'a>(&self, payload: &'a [u8]) -> Result<Value<'a>, Failure> {
-        let mut input = Input { bytes: payload, at: 0 };
+        let mut input = Input { bytes: payload, at: 0, empty: 0 };
         let datum = self.plan.read(&mut input)?;
         if input.at != payload.len() {
             return input.fail("more bytes than the schema describes");
@@ -197,6 +198,8 @@ impl Plan {
 struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Elements so far that took no bytes.
+    empty: usize,
 }
 
 impl<'a> Input<'a> {
@@ -254,7 +257,6 @@ impl<'a> Input<'a> {
         mut each: impl FnMut(&mut Self) -> Result<T, Failure>,
     ) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
-        let mut empty = 0;
         loop {
             let mut count = self.long()?;
             if count == 0 {
@@ -268,8 +270,8 @@ impl<'a> Input<'a> {
             for _ in 0..count {
                 let before = self.at;
                 items.push(each(self)?);
-                empty += usize::from(self.at == before);
-                if empty > MOST_EMPTY {
+                self.empty += usize::from(self.at == before);
+                if self.empty > MOST_EMPTY {
                     return self.fail("too many elements without content");
                 }
             }
@@ -317,6 +319,10 @@ mod tests {
         check(array, &[3, 4, 2, 4, 0], Some(two));
         let nulls = r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#;
         check(nulls, &[0xfe, 0xff, 0xff, 0xff, 0x0f, 0], None);
+        // Nor may many arrays share them out.
+        let nested = format!(r#"{{"type":"array","items":{nulls}}}"#);
+        let one = [0xfe, 0xff, 0x03, 0];
+        check(&nested, &[&[6], &one[..], &one, &one, &[0]].concat(), None);
     }
 
     #[test]

@@ -20,3 +20,7 @@ mod explode;
 mod recipe;
 /// The recorded results of Kafka Connect's and Debezium's classes.
 mod vectors;
+/// The fuzz targets over a bounded corpus.
+mod fuzz;
+/// A schema registry's client against canned answers.
+mod registry;

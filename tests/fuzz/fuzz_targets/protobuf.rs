@@ -1,0 +1,9 @@
+//! Fuzz target `protobuf`; what it does stands in `doors.rs`.
+
+#![no_main]
+
+#[path = "../doors.rs"]
+#[allow(dead_code)]
+mod doors;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doors::protobuf(bytes));

@@ -4,6 +4,7 @@
 //! Every option of this file appears in `-h`, in the man page and in the completions.
 
 mod man;
+mod map;
 mod request;
 mod values;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use crate::cli::man::man;
+pub use crate::cli::map::{Listed, Map, MapOutput};
 pub use crate::cli::request::Request;
 use crate::cli::values::{
     area, duration, header, load_start, loads, property, size, tail_start, until, user,
@@ -82,6 +84,10 @@ pub enum Command {
     #[command(after_help = CHECK_AFTER, version, display_name = "starsink")]
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Check(Box<Check>),
+    /// Show which topic goes to which table and column, and why
+    #[command(after_help = map::MAP_AFTER, version, display_name = "starsink")]
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Map(Box<Map>),
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },

@@ -14,8 +14,10 @@ pub mod pattern;
 pub mod properties;
 pub mod providers;
 pub mod registry;
+pub mod routine_load;
 mod routes;
 pub mod settings;
+pub mod stream_load;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

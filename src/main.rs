@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => cmd::load::load(&arguments, &vars),
         Command::Tail(arguments) => cmd::load::tail(&arguments, &vars),
         Command::Check(arguments) => cmd::check::check(&arguments, &vars),
+        Command::Map(arguments) => cmd::map::map(&arguments, &vars),
         Command::Completions { shell } => write(&cli::completions(shell)),
         Command::Man => cli::man().map_or(ExitCode::FAILURE, |page| write(&page)),
     }

@@ -9,6 +9,7 @@ pub mod pending;
 pub mod progress;
 pub mod sheet;
 pub mod status;
+pub mod table;
 pub mod units;
 
 use std::io::{self, Write};
@@ -185,6 +186,11 @@ impl Reporter {
         let mut out = io::stdout().lock();
         self.stdout_is_gone = writeln!(out, "{text}").and_then(|()| out.flush()).is_err();
     }
+}
+
+/// Columns of the terminal behind stdout, where there is one.
+pub fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
 /// One line of talk; nobody is left to tell where stderr is closed.

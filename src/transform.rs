@@ -155,21 +155,25 @@ pub struct Known {
     pub class: &'static str,
     /// Other class names of the same thing.
     pub also: &'static [&'static str],
+    /// One sentence for `map --list transforms`.
+    pub doc: &'static str,
     pub build: fn(&Options) -> Built,
 }
 
 /// A transform for either side: one line for `$Key`, one for `$Value`.
 macro_rules! both_sides {
-    ($name:literal, [$($also:literal),*], $build:path) => {
+    ($name:literal, $doc:literal, $build:path) => {
         [
             Known {
                 class: concat!($name, "$Key"),
-                also: &[$(concat!($also, "$Key")),*],
+                also: &[],
+                doc: $doc,
                 build: |options| Ok(Box::new($build(Side::Key, options)?)),
             },
             Known {
                 class: concat!($name, "$Value"),
-                also: &[$(concat!($also, "$Value")),*],
+                also: &[],
+                doc: $doc,
                 build: |options| Ok(Box::new($build(Side::Value, options)?)),
             },
         ]
@@ -177,10 +181,11 @@ macro_rules! both_sides {
 }
 
 macro_rules! one {
-    ($name:literal, [$($also:literal),*], $build:path) => {
+    ($name:literal, [$($also:literal),*], $doc:literal, $build:path) => {
         [Known {
             class: $name,
             also: &[$($also),*],
+            doc: $doc,
             build: |options| Ok(Box::new($build(options)?)),
         }]
     };
@@ -188,102 +193,186 @@ macro_rules! one {
 
 /// Every known transform. A new one is a line here and a file beside this one.
 pub const TRANSFORMS: &[&[Known]] = &[
-    &both_sides!("org.apache.kafka.connect.transforms.Cast", [], cast::Cast::build),
-    &one!("org.apache.kafka.connect.transforms.DropHeaders", [], headers::DropHeaders::build),
+    &both_sides!(
+        "org.apache.kafka.connect.transforms.Cast",
+        "Changes the type of fields or of the whole value.",
+        cast::Cast::build
+    ),
+    &one!(
+        "org.apache.kafka.connect.transforms.DropHeaders",
+        [],
+        "Removes headers by name.",
+        headers::DropHeaders::build
+    ),
     &both_sides!(
         "org.apache.kafka.connect.transforms.ExtractField",
-        [],
+        "Makes one field the whole value.",
         fields::ExtractField::build
     ),
-    &one!("org.apache.kafka.connect.transforms.Filter", [], router::Filter::build),
-    &both_sides!("org.apache.kafka.connect.transforms.Flatten", [], flatten::Flatten::build),
-    &both_sides!("org.apache.kafka.connect.transforms.HeaderFrom", [], headers::HeaderFrom::build),
-    &both_sides!("org.apache.kafka.connect.transforms.HoistField", [], fields::HoistField::build),
+    &one!(
+        "org.apache.kafka.connect.transforms.Filter",
+        [],
+        "Drops the record; goes with a predicate.",
+        router::Filter::build
+    ),
+    &both_sides!(
+        "org.apache.kafka.connect.transforms.Flatten",
+        "Lifts nested fields to the top, names joined.",
+        flatten::Flatten::build
+    ),
+    &both_sides!(
+        "org.apache.kafka.connect.transforms.HeaderFrom",
+        "Copies or moves fields into headers.",
+        headers::HeaderFrom::build
+    ),
+    &both_sides!(
+        "org.apache.kafka.connect.transforms.HoistField",
+        "Puts the whole value into one field.",
+        fields::HoistField::build
+    ),
     &both_sides!(
         "org.apache.kafka.connect.transforms.InsertField",
-        [],
+        "Adds topic, partition, offset, timestamp or a fixed text as a field.",
         metadata::InsertField::build
     ),
-    &one!("org.apache.kafka.connect.transforms.InsertHeader", [], headers::InsertHeader::build),
-    &both_sides!("org.apache.kafka.connect.transforms.MaskField", [], fields::MaskField::build),
-    &one!("org.apache.kafka.connect.transforms.RegexRouter", [], router::RegexRouter::build),
+    &one!(
+        "org.apache.kafka.connect.transforms.InsertHeader",
+        [],
+        "Adds a header with a fixed text.",
+        headers::InsertHeader::build
+    ),
+    &both_sides!(
+        "org.apache.kafka.connect.transforms.MaskField",
+        "Replaces fields with an empty or a given value.",
+        fields::MaskField::build
+    ),
+    &one!(
+        "org.apache.kafka.connect.transforms.RegexRouter",
+        [],
+        "Renames the topic by a pattern.",
+        router::RegexRouter::build
+    ),
     &both_sides!(
         "org.apache.kafka.connect.transforms.ReplaceField",
-        [],
+        "Keeps, drops or renames fields.",
         fields::ReplaceField::build
     ),
     &both_sides!(
         "org.apache.kafka.connect.transforms.SetSchemaMetadata",
-        [],
+        "Sets the schema's name and version.",
         fields::SetSchemaMetadata::build
     ),
     &both_sides!(
         "org.apache.kafka.connect.transforms.TimestampConverter",
-        [],
+        "Turns times between epoch numbers, text, Date, Time and Timestamp.",
         timestamp::TimestampConverter::build
     ),
     &one!(
         "org.apache.kafka.connect.transforms.TimestampRouter",
         [],
+        "Adds the record's time to the topic's name.",
         router::TimestampRouter::build
     ),
-    &one!("org.apache.kafka.connect.transforms.ValueToKey", [], fields::ValueToKey::build),
-    &one!("io.debezium.transforms.ExtractNewRecordState", [], debezium::unwrap::Unwrap::build),
+    &one!(
+        "org.apache.kafka.connect.transforms.ValueToKey",
+        [],
+        "Makes a new key of fields of the value.",
+        fields::ValueToKey::build
+    ),
+    &one!(
+        "io.debezium.transforms.ExtractNewRecordState",
+        [],
+        "Turns a change event into its row.",
+        debezium::unwrap::Unwrap::build
+    ),
     &one!(
         "io.debezium.transforms.ByLogicalTableRouter",
         [],
+        "Sends the events of sharded tables to one topic.",
         debezium::route::TableRouter::build_table
     ),
     &one!(
         "io.debezium.transforms.ToLogicalTopicRouter",
         [],
+        "Sends the events of several topics to one.",
         debezium::route::TableRouter::build_topic
     ),
     &one!(
         "io.debezium.transforms.ExtractChangedRecordState",
         [],
+        "Puts the names of changed fields into headers.",
         debezium::changes::ChangedFields::build
     ),
     &one!(
         "io.debezium.transforms.TimezoneConverter",
         [],
+        "Moves times of change events into a zone.",
         debezium::timezone::TimezoneConverter::build
     ),
     &one!(
         "com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord",
         [],
+        "Adds `__op` to the row of a change event: 0 upsert, 1 delete.",
         starrocks::AddOp::build
     ),
     &one!(
         "com.starrocks.connector.kafka.transforms.TimeMillisToStringTransform",
         [],
+        "Writes times of day as text.",
         starrocks::TimeToText::build
     ),
-    &both_sides!("io.confluent.connect.transforms.Drop", [], confluent::Drop::build),
+    &both_sides!(
+        "io.confluent.connect.transforms.Drop",
+        "Makes key or value null.",
+        confluent::Drop::build
+    ),
     &both_sides!(
         "io.confluent.connect.transforms.ExtractTopic",
-        [],
+        "Takes the topic's name from key or value.",
         confluent::ExtractTopic::build
     ),
     &one!(
         "io.confluent.connect.transforms.ExtractTopic$Header",
         [],
+        "Takes the topic's name from a header.",
         confluent::ExtractTopic::build_header
     ),
     &one!(
         "io.confluent.connect.transforms.TombstoneHandler",
         ["io.aiven.kafka.connect.transforms.TombstoneHandler"],
+        "Drops, reports or refuses records with a null value.",
         confluent::TombstoneHandler::build
     ),
-    &one!("io.confluent.connect.transforms.TopicRegexRouter", [], router::RegexRouter::build),
+    &one!(
+        "io.confluent.connect.transforms.TopicRegexRouter",
+        [],
+        "Renames the topic by a pattern.",
+        router::RegexRouter::build
+    ),
     &one!(
         "io.confluent.connect.transforms.MessageTimestampRouter",
         [],
+        "Adds a time inside the value to the topic's name.",
         confluent::MessageTimestampRouter::build
     ),
-    &one!("starsink.transforms.Explode", [], explode::Explode::build),
-    &one!("starsink.transforms.CopyTo", [], explode::CopyTo::build),
-    &one!("starsink.transforms.Metadata", [], metadata::Metadata::build),
+    &one!(
+        "starsink.transforms.Explode",
+        [],
+        "Makes one row of each element of an array.",
+        explode::Explode::build
+    ),
+    &one!(
+        "starsink.transforms.CopyTo",
+        [],
+        "Sends the record to further topics, so to further tables.",
+        explode::CopyTo::build
+    ),
+    &one!(
+        "starsink.transforms.Metadata",
+        [],
+        "Adds topic, partition, offset, timestamp, key and headers as fields.",
+        metadata::Metadata::build
+    ),
 ];
 
 /// Every known transform, one by one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{
-    BOOTSTRAP_SERVER, CONFIG, Check, Delivery, Files, KAFKA_PASSWORD, Kafka, Load, PASSWORD,
+    BOOTSTRAP_SERVER, CONFIG, Check, Delivery, Files, KAFKA_PASSWORD, Kafka, Load, Map, PASSWORD,
     PASSWORD_FILE, Property, Shared, StarRocks, Tail, User,
 };
 use crate::config::entry::{Entry, Origin};
@@ -68,6 +68,15 @@ impl Check {
             until: self.until,
             max_messages: None,
         })
+    }
+}
+
+impl Map {
+    /// Files and overrides; `vars` is the process's environment.
+    pub fn request(&self, vars: &BTreeMap<String, String>) -> Result<Request, Problem> {
+        let request = request(&self.files, &self.kafka, &self.starrocks, vars)?;
+        let redact_values = self.output.redact_values;
+        Ok(Request { overrides: Overrides { redact_values, ..request.overrides }, ..request })
     }
 }
 

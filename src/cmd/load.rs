@@ -170,6 +170,7 @@ fn write_report(
     status::replace(path, &body.to_string())
 }
 
+/// A file's bytes; `-` is standard input.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     if path.as_os_str() != "-" {
         return std::fs::read(path);

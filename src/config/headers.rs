@@ -6,6 +6,7 @@
 use crate::config::entry::{Entry, Note};
 use crate::config::job::{Body, Compression, Format, ValueForm};
 use crate::config::settings::Settings;
+use crate::config::stream_load;
 use crate::error::Problem;
 
 /// Headers that the loader writes by itself, from typed fields.
@@ -23,6 +24,10 @@ pub(super) fn read(settings: &mut Settings) -> Vec<(String, String)> {
         .collect();
     let mut headers = vec![];
     for (name, entry) in entries {
+        settings.notes.extend(stream_load::unknown(&name).map(|(text, hint)| {
+            let note = Note::warning(text).at(entry.place());
+            hint.into_iter().fold(note, Note::hint)
+        }));
         let value = if DELIMITERS.contains(&name.as_str()) {
             settings.notes.extend(lost_backslash(&entry));
             portable(&entry.value)

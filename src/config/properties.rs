@@ -59,6 +59,42 @@ pub fn parse_text(text: &str) -> Result<Vec<Pair>, Malformed> {
     logical_lines(text).into_iter().map(|(line, text)| pair(line, &text)).collect()
 }
 
+/// One `key=value` line that reads back as it was, here and in Java: letters outside ASCII as `\uXXXX`.
+pub fn line(key: &str, value: &str) -> String {
+    let mut out = String::new();
+    escape(key, " =:#!", &mut out);
+    out.push('=');
+    let blanks = value.len() - value.trim_start_matches(BLANKS).len();
+    value[..blanks].chars().for_each(|blank| escape_letter(blank, " ", &mut out));
+    escape(&value[blanks..], "", &mut out);
+    out
+}
+
+fn escape(text: &str, special: &str, out: &mut String) {
+    text.chars().for_each(|letter| escape_letter(letter, special, out));
+}
+
+fn escape_letter(letter: char, special: &str, out: &mut String) {
+    match letter {
+        '\\' => out.push_str("\\\\"),
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\u{c}' => out.push_str("\\f"),
+        ' '..='~' => {
+            if special.contains(letter) {
+                out.push('\\');
+            }
+            out.push(letter);
+        }
+        other => {
+            for unit in other.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+}
+
 /// Joins continued lines and drops blank ones and comments.
 fn logical_lines(text: &str) -> Vec<(u32, String)> {
     let mut lines = vec![];
@@ -243,5 +279,16 @@ mod tests {
             let escaped: String = text.encode_utf16().map(|u| format!("\\u{u:04x}")).collect();
             check(&format!("k={escaped}"), &[("k", text, 1)]);
         }
+    }
+
+    #[test]
+    fn a_written_line_reads_back_as_it_was() {
+        for text in
+            ["", " a b ", "=:#!", "\\x01", "\ttab\nline\r", "中文 😀", "end\\", "#no comment"]
+        {
+            check(&line(text, text), &[(text, text, 1)]);
+            check(&line("k", text), &[("k", text, 1)]);
+        }
+        assert_eq!(line("a b", " \\x01=ü"), "a\\ b=\\ \\\\x01=\\u00fc");
     }
 }

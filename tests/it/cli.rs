@@ -37,6 +37,7 @@ fn help_reads_as_agreed() {
     check_generated("tests/golden/help/load.txt", &answer(&["load", "-h"]));
     check_generated("tests/golden/help/tail.txt", &answer(&["tail", "-h"]));
     check_generated("tests/golden/help/check.txt", &answer(&["check", "-h"]));
+    check_generated("tests/golden/help/map.txt", &answer(&["map", "-h"]));
 }
 
 #[test]

@@ -510,7 +510,7 @@ fn another_connector_alone_is_refused_and_two_sinks_are_too() {
 fn references_are_resolved_and_undeclared_providers_noticed() {
     let file = COMPLETE.replace("password=p", "password=${file:/run/sr:pw}");
     let file = format!(
-        "{file}sink.properties.columns=${{env:COLUMNS}}\nsink.properties.x=${{vault:a:b}}\n"
+        "{file}sink.properties.columns=${{env:COLUMNS}}\nsink.properties.warehouse=${{vault:a:b}}\n"
     );
     let others: [(&str, &[u8]); 1] = [("/run/sr", b"pw=s3cret\n")];
     let vars = [("COLUMNS", "a,b")];
@@ -520,7 +520,7 @@ fn references_are_resolved_and_undeclared_providers_noticed() {
     assert_eq!(job.target.headers[0], ("columns".to_owned(), "a,b".to_owned()));
     assert_eq!(
         noted(&notes, Weight::Warning),
-        "`${vault:a:b}` names an unknown config provider and stays as written (f:9 `sink.properties.x`)\n"
+        "`${vault:a:b}` names an unknown config provider and stays as written (f:9 `sink.properties.warehouse`)\n"
     );
     check_refused(
         "starrocks.password=${file:/nowhere:pw}\n",

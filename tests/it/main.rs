@@ -12,6 +12,8 @@ mod connect_vectors;
 mod keystores;
 /// librdkafka's own judgement on translated properties.
 mod librdkafka;
+/// `starsink map` through the binary.
+mod map;
 /// The house rules that a machine can check.
 mod tidy;
 /// Nested arrays into rows.

@@ -1,0 +1,148 @@
+//! Text tables that line up in a terminal, with wide letters too, and fit its width. Owns layout; the
+//! cells are the caller's.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// No column is cut below this width.
+const LEAST: usize = 8;
+
+/// Rows under a header, one line each.
+#[derive(Debug)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(header: &[&str]) -> Self {
+        Table { header: header.iter().map(|&name| name.to_owned()).collect(), rows: vec![] }
+    }
+
+    /// As many cells as the header has names. Control characters are shown as `␀` and its kin.
+    pub fn row(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.header.len());
+        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The lines, each indented by `indent` blanks. `width` is the terminal's; without one nothing is
+    /// cut.
+    pub fn lines(&self, indent: usize, width: Option<usize>) -> Vec<String> {
+        let mut widths: Vec<usize> = self.header.iter().map(|name| name.width()).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        if let Some(width) = width {
+            fit(&mut widths, width.saturating_sub(indent));
+        }
+        let line = |cells: &Vec<String>| {
+            let mut line = " ".repeat(indent);
+            for (at, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
+                let cell = cut(cell, width);
+                line.push_str(&cell);
+                if at + 1 < cells.len() {
+                    line.push_str(&" ".repeat(width - cell.width() + GAP));
+                }
+            }
+            line.trim_end().to_owned()
+        };
+        std::iter::once(&self.header).chain(&self.rows).map(line).collect()
+    }
+}
+
+/// Takes from the widest column until the sum fits.
+fn fit(widths: &mut [usize], most: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        match widths.iter_mut().filter(|width| **width > LEAST).max() {
+            Some(widest) => *widest -= 1,
+            None => return,
+        }
+    }
+}
+
+/// The text in at most `width` columns, `…` for what is left out.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for letter in text.chars() {
+        let more = letter.width().unwrap_or(0);
+        // One column is for the mark.
+        if used + more + 1 > width {
+            break;
+        }
+        out.push(letter);
+        used += more;
+    }
+    out.push('…');
+    out
+}
+
+/// One line that cannot move the cursor.
+pub fn printable(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(letter)).unwrap_or('\u{fffd}'),
+        '\x7f' => '␡',
+        other if other.is_control() || is_direction(other) => '\u{fffd}',
+        other => other,
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Marks that turn the reading direction, and could hide what a line says.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: &[[&str; 3]]) -> Table {
+        let mut table = Table::new(&["a", "bb", "c"]);
+        rows.iter().for_each(|row| table.row(row.map(str::to_owned).to_vec()));
+        table
+    }
+
+    #[test]
+    fn wide_letters_take_two_columns() {
+        let table = table(&[["城市", "x", "1"], ["city", "地址", "2"]]);
+        assert_eq!(table.lines(1, None), [" a     bb    c", " 城市  x     1", " city  地址  2"]);
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_the_widest_column_gives() {
+        let long = "一二三四五六七八九十".repeat(2);
+        let table = table(&[["id", &long, "ok"]]);
+        for width in [60, 40, 25, 20] {
+            for line in table.lines(2, Some(width)) {
+                assert!(line.width() <= width, "{} > {width}: {line}", line.width());
+            }
+        }
+        assert!(table.lines(0, Some(20))[1].contains('…'));
+        assert!(!table.lines(0, None)[1].contains('…'));
+    }
+
+    #[test]
+    fn nothing_in_a_cell_moves_the_cursor() {
+        let table = table(&[["a\nb", "\u{1b}[31m", "\u{202e}x\u{9b}"]]);
+        assert_eq!(table.lines(0, None)[1], "a␊b  ␛[31m  \u{fffd}x\u{fffd}");
+    }
+
+    #[test]
+    fn a_cut_text_has_the_width_asked_for() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("中文字", 4), "中…");
+        assert_eq!(cut("abc", 3), "abc");
+    }
+}

@@ -1,0 +1,108 @@
+//! `starsink map` through the binary: what it prints, byte for byte, and how it ends.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use starsink::config::{self, Environment, Overrides};
+
+use crate::cli::check_generated;
+
+/// Runs the binary in the project's root, without the environment of whoever runs the tests.
+fn run(arguments: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_starsink"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .arg("map")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    // A run that reads no input may have closed it.
+    let _ = child.stdin.take().expect("it is piped").write_all(stdin.as_bytes());
+    child.wait_with_output().expect("it ends")
+}
+
+/// What a run printed: the arguments, stdout, then stderr, then the exit code.
+fn transcript(arguments: &[&str], stdin: &str) -> String {
+    let output = run(arguments, stdin);
+    let shown = |name: &str, bytes: &[u8]| match String::from_utf8_lossy(bytes) {
+        text if text.is_empty() => String::new(),
+        text => format!("--- {name}\n{text}"),
+    };
+    format!(
+        "$ starsink map {}\n{}{}--- exit {}\n",
+        arguments.join(" "),
+        shown("stdout", &output.stdout),
+        shown("stderr", &output.stderr),
+        output.status.code().expect("it was not killed")
+    )
+}
+
+#[track_caller]
+fn check(golden: &str, arguments: &[&str], stdin: &str) {
+    check_generated(&format!("tests/golden/map/{golden}.txt"), &transcript(arguments, stdin));
+}
+
+const JOB: &str = "tests/fixtures/routine_load/orders.sql";
+
+#[test]
+fn what_is_known_is_listed() {
+    check("list_transforms", &["--list", "transforms"], "");
+    check("list_converters", &["--list", "converters"], "");
+    check("list_headers", &["--list", "headers"], "");
+    let keys = transcript(&["--list", "keys", "--output", "json"], "");
+    let json = keys.lines().find(|line| line.starts_with('[')).expect("a document");
+    let keys: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    let keys = keys.as_array().expect("an array");
+    assert_eq!(keys.len(), config::keys::KEYS.len());
+    assert!(keys.iter().all(|key| key["doc"].is_string() && key["status"].is_string()));
+}
+
+#[test]
+fn a_routine_load_job_becomes_a_configuration() {
+    check("routine_load", &["--from-routine-load", JOB], "");
+    let flags =
+        ["--from-routine-load", "-", "--fe", "fe1:8030", "-u", "loader", "--output", "json"];
+    let statement = std::fs::read_to_string(JOB).expect("the fixture is there");
+    check("routine_load_json", &flags, &statement);
+    check("routine_load_broken", &["--from-routine-load", "-"], "CREATE ROUTINE LOAD j\nINTO t");
+    check("routine_load_absent", &["--from-routine-load", "no/such.sql"], "");
+}
+
+#[test]
+fn the_configuration_of_a_routine_load_job_is_accepted_by_load() {
+    let output = run(&["--from-routine-load", JOB, "--fe", "fe1:8030", "-u", "loader"], "");
+    let read_file = |path: &Path| match path.to_str() {
+        Some("sink.properties") => Ok(output.stdout.clone()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let vars = BTreeMap::new();
+    let environment = Environment { vars: &vars, read_file: &read_file, is_exposed: &|_| false };
+    let password = config::Password::Text {
+        secret: starsink::secret::Secret::new("x"),
+        origin: config::Origin::Flag("--password-file"),
+    };
+    let overrides = Overrides { password: Some(password), ..Overrides::default() };
+    let (job, _) = config::load(&["sink.properties".to_owned()], &overrides, &environment)
+        .expect("the configuration is legal");
+    assert_eq!(job.source.group, "connect-orders_job");
+    assert_eq!(job.target.database, "shop");
+    assert_eq!(job.routes.map, [("orders".to_owned(), "orders_raw".to_owned())]);
+    let header = |name: &str| {
+        let found = job.target.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(header("columns"), Some("id, city, at, day=date(at)"));
+    assert_eq!(header("jsonpaths"), Some(r#"["$.id","$.city","$.at"]"#));
+}
+
+#[test]
+fn one_thing_is_asked_at_a_time() {
+    let output = run(&["--list", "keys", "--ddl"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used with"));
+}

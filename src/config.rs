@@ -181,12 +181,34 @@ fn read_files(
             let name = if path == "-" { "standard input" } else { path };
             Problem::usage(format!("cannot read `{name}`")).cause(reason(&error))
         });
-        match bytes.and_then(|bytes| connect::parse(path, &bytes, notes)) {
+        let parsed = bytes.and_then(|bytes| connect::parse(path, &bytes, notes));
+        match parsed.and_then(is_configuration) {
             Ok(file) => files.push(file),
             Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// Almost any text reads as `.properties`: one without a single known key is no configuration.
+fn is_configuration(file: ConnectFile) -> Result<ConnectFile, Problem> {
+    let name = if file.path == "-" { "standard input" } else { &file.path };
+    if file.get("apiVersion").is_some() && file.get("kind").is_some() {
+        let what = format!("`{name}` is a Kubernetes manifest, which is not read");
+        return Err(Problem::usage(what)
+            .hint("put the entries of its `spec.config` into a `.properties` or JSON file"));
+    }
+    match file.entries.first() {
+        Some(first) if file.entries.iter().all(|entry| keys::find(&entry.key).is_none()) => {
+            let key: String = first.key.chars().take(40).collect();
+            let what = format!("`{name}` holds no key of a Connect configuration");
+            Err(Problem::usage(what)
+                .cause(format!("its first key would be `{key}`"))
+                .at(first.origin.to_string())
+                .hint("expected is a worker or connector file: `.properties`, flat JSON, or the REST body"))
+        }
+        _ => Ok(file),
+    }
 }
 
 /// An I/O error's words without its number.

@@ -5,25 +5,27 @@
 
 use std::fmt::Write as _;
 
-use fancy_regex::{Captures, Regex};
+use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use crate::data::{Exception, Failure};
 
 /// A compiled `java.util.regex.Pattern`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JavaRegex {
     whole: Regex,
     first: Regex,
 }
 
+/// Steps back the engine may take on one text.
+const BACKTRACK_LIMIT: usize = 10_000_000;
+
 impl JavaRegex {
+    /// The failure says what is wrong with the pattern, and not the pattern itself.
     pub fn compile(pattern: &str) -> Result<JavaRegex, Failure> {
         let translated = translate(pattern);
         let build = |text: &str| {
-            Regex::new(text).map_err(|error| {
-                let why = format!("`{pattern}` is no regular expression: {error}");
-                Failure::new(Exception::IllegalArgument, why)
-            })
+            let built = RegexBuilder::new(text).backtrack_limit(BACKTRACK_LIMIT).build();
+            built.map_err(|error| Failure::new(Exception::IllegalArgument, reason(&error)))
         };
         Ok(JavaRegex {
             whole: build(&format!(r"\A(?:{translated})\z"))?,
@@ -46,6 +48,12 @@ impl JavaRegex {
         out.push_str(&text[found.end()..]);
         Ok(out)
     }
+}
+
+/// The engine's own words, without the picture it draws of the pattern.
+fn reason(error: &fancy_regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
 }
 
 /// Appends `replacement` with `$1`, `${name}` and `\c` resolved as `Matcher.appendReplacement` does.

@@ -507,6 +507,29 @@ fn another_connector_alone_is_refused_and_two_sinks_are_too() {
 }
 
 #[test]
+fn a_file_that_is_no_configuration_is_refused_and_not_read_as_unknown_keys() {
+    let hint = "hint: expected is a worker or connector file: `.properties`, flat JSON, or the REST body\n";
+    let check = |text: &str, first: &str, line: u32| {
+        let expect = format!(
+            "error: `f` holds no key of a Connect configuration\n  cause: its first key would be \
+             `{first}`\n  at: f:{line}\n{hint}"
+        );
+        let files = [("f", text), ("g", COMPLETE)];
+        assert_eq!(told(&load_files(&files).expect_err("rubbish")), expect);
+    };
+    check("id,name\n1,x\n", "id,name", 1);
+    check("\n<html>\n<body>x</body>\n", "<html>", 2);
+    check("{\"id\": 1}", "id", 1);
+    let manifest = "apiVersion: kafka.strimzi.io/v1beta2\nkind: KafkaConnector\nspec:\n  config:\n    topics: a\n";
+    assert_eq!(
+        told(&load_files(&[("f", manifest)]).expect_err("YAML")),
+        "error: `f` is a Kubernetes manifest, which is not read\n\
+         hint: put the entries of its `spec.config` into a `.properties` or JSON file\n"
+    );
+    assert!(load_files(&[("empty", "# nothing\n"), ("g", COMPLETE)]).is_ok());
+}
+
+#[test]
 fn references_are_resolved_and_undeclared_providers_noticed() {
     let file = COMPLETE.replace("password=p", "password=${file:/run/sr:pw}");
     let file = format!(

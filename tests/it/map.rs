@@ -52,7 +52,12 @@ const JOB: &str = "tests/fixtures/routine_load/orders.sql";
 #[test]
 fn what_is_known_is_listed() {
     check("list_transforms", &["--list", "transforms"], "");
-    check("list_converters", &["--list", "converters"], "");
+    let converters = transcript(&["--list", "converters"], "");
+    for (class, alias, _) in starsink::convert::CONVERTERS {
+        let listed =
+            converters.lines().any(|line| line.starts_with(class) && line.ends_with(alias));
+        assert!(listed, "{class} is not in {converters}");
+    }
     check("list_headers", &["--list", "headers"], "");
     let keys = transcript(&["--list", "keys", "--output", "json"], "");
     let json = keys.lines().find(|line| line.starts_with('[')).expect("a document");

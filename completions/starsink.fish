@@ -29,6 +29,7 @@ complete -c starsink -n "__fish_starsink_needs_command" -s V -l version -d 'Prin
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "load" -d 'Load topics up to a point, then stop'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "tail" -d 'Load topics for as long as it runs'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "check" -d 'Try every connection, key and column before a deploy; change nothing'
+complete -c starsink -n "__fish_starsink_needs_command" -f -a "map" -d 'Show which topic goes to which table and column, and why'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "man" -d 'Print the man page'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -d 'Where to begin: stored, beginning, end, N, -N (N before the end), s@MS, s@RFC3339 [default: stored, else beginning]' -r
@@ -157,5 +158,36 @@ complete -c starsink -n "__fish_starsink_using_subcommand check" -s q -l quiet -
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l sample -d 'Records read per topic to see fields and types; 0 reads none' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l record -d 'Map the records of FILE instead of Kafka\'s; one JSON object a line, or the file is one value' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l expect -d 'Compare the rows with those of FILE, one JSON object a line; exit 4 with a diff if they differ' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l from-routine-load -d 'Translate the routine load statement in FILE into a connector configuration; `-` reads stdin' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l list -d 'transforms, converters, keys or headers that this program knows' -r -f -a "transforms\t''
+converters\t''
+keys\t''
+headers\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s G -l group -d 'Consumer group [default: connect-NAME, the connector\'s own, so it carries on]' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s X -l kafka-property -d 'Any librdkafka property. `-X dump` prints the effective ones and exits' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l fe -d 'FE HTTP addresses, separated by commas; overrides starrocks.http.url' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s D -l database -d 'Overrides starrocks.database.name' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s u -l user -d 'Overrides starrocks.username. `user:password` is refused' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l password-file -d 'Read the password from FILE, or stdin with `-`' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l map -d 'Added to starrocks.topic2table.map' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s H -l header -d 'Stream Load header, as with curl; overrides sink.properties.NAME' -r
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l output -d 'human, or json (one document on stdout)' -r -f -a "human\t''
+json\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l color -d 'auto, always or never; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l offline -d 'Ask neither Kafka nor StarRocks: records come from --record, and no columns are known'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l ddl -d 'Print CREATE TABLE for missing tables and ALTER TABLE for missing columns'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l properties -d 'Print the mapping as connector keys, to paste into a config'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -l redact-values -d 'Print no record content anywhere'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s v -l verbose -d 'Say more: each record before and after each transform'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s h -l help -d 'Print help'
+complete -c starsink -n "__fish_starsink_using_subcommand map" -s V -l version -d 'Print version'
 complete -c starsink -n "__fish_starsink_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand man" -s h -l help -d 'Print help'

@@ -75,6 +75,8 @@ pub struct Overrides {
     pub memory_bytes: u64,
     pub delivery: DeliveryChoice,
     pub redact_values: bool,
+    /// Nothing is connected to: what only a connection needs may be missing, and is not looked at.
+    pub offline: bool,
 }
 
 /// `--loads` and `--memory` when not given.
@@ -98,6 +100,7 @@ impl Default for Overrides {
             memory_bytes: DEFAULT_MEMORY_BYTES,
             delivery: DeliveryChoice::Auto,
             redact_values: false,
+            offline: false,
         }
     }
 }
@@ -264,6 +267,56 @@ fn two_names(files: &[ConnectFile]) -> Option<Problem> {
         second.value.trim()
     );
     Some(Problem::usage(what).at(first.place()).at(second.place()))
+}
+
+/// Keys that only a connection needs, with what stands in for those that must be there.
+const CONNECTIONS: [(&str, &str); 12] = [
+    ("bootstrap.servers", "offline:9092"),
+    ("starrocks.http.url", "offline:8030"),
+    ("starrocks.username", "offline"),
+    ("starrocks.password", ""),
+    ("consumer.", ""),
+    ("producer.", ""),
+    ("admin.", ""),
+    ("security.protocol", ""),
+    ("sasl.", ""),
+    ("ssl.", ""),
+    ("connect.timeoutms", ""),
+    ("errors.deadletterqueue.", ""),
+];
+
+/// Takes connections out of a configuration, with the secrets they refer to, and puts names in their
+/// place that nobody will look up.
+fn leave_out_connections(files: &mut [ConnectFile], keys: &mut Vec<Entry>) {
+    let connects = |key: &str| {
+        CONNECTIONS.iter().any(|(name, _)| match name.ends_with('.') {
+            true => key.starts_with(name),
+            false => key == *name,
+        })
+    };
+    for file in files.iter_mut() {
+        file.entries.retain(|entry| !connects(&entry.key));
+    }
+    keys.retain(|entry| !connects(&entry.key));
+    let required = CONNECTIONS
+        .iter()
+        .filter(|(name, value)| !value.is_empty() || *name == "starrocks.password");
+    let stand_in = |(name, value): &(&str, &str)| Entry {
+        key: (*name).to_owned(),
+        value: (*value).to_owned(),
+        origin: Origin::Default,
+    };
+    keys.extend(required.map(stand_in));
+    let optional = [("name", "offline"), ("starrocks.database.name", "offline")];
+    let is_said = |name: &str, keys: &[Entry]| {
+        files.iter().any(|file| file.get(name).is_some())
+            || keys.iter().any(|entry| entry.key == name)
+    };
+    for pair in optional {
+        if !is_said(pair.0, keys) {
+            keys.push(stand_in(&pair));
+        }
+    }
 }
 
 fn resolve_references(

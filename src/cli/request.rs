@@ -75,8 +75,12 @@ impl Map {
     /// Files and overrides; `vars` is the process's environment.
     pub fn request(&self, vars: &BTreeMap<String, String>) -> Result<Request, Problem> {
         let request = request(&self.files, &self.kafka, &self.starrocks, vars)?;
-        let redact_values = self.output.redact_values;
-        Ok(Request { overrides: Overrides { redact_values, ..request.overrides }, ..request })
+        let overrides = Overrides {
+            redact_values: self.output.redact_values,
+            offline: self.offline,
+            ..request.overrides
+        };
+        Ok(Request { overrides, ..request })
     }
 }
 

@@ -246,7 +246,7 @@ impl StarRocks {
     }
 
     /// Runs statements as an administrator.
-    fn execute(&self, statements: &str) -> Result<()> {
+    pub fn execute(&self, statements: &str) -> Result<()> {
         if self.is_standin() {
             self.post("sql", statements).map(drop)
         } else {

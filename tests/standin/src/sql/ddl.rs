@@ -112,12 +112,25 @@ fn drop_table(state: &mut State, db: Option<&str>, scanner: &mut Scanner) -> Don
 fn alter_table(state: &mut State, db: Option<&str>, scanner: &mut Scanner) -> Done {
     let (db, name) = scanner.table_name(db)?;
     scanner.need("ADD COLUMN")?;
-    let column = column(scanner)?;
-    let table = state.table_mut(&db, &name).ok_or_else(|| unknown_table(&db, &name))?;
-    if table.schema.position(&column.name).is_some() {
-        return Err(SqlError::new(1060, format!("Duplicate column name '{}'", column.name)));
+    let mut added = Vec::new();
+    if scanner.take_symbol('(') {
+        loop {
+            added.push(column(scanner)?);
+            if !scanner.take_symbol(',') {
+                break;
+            }
+        }
+        scanner.need_symbol(')')?;
+    } else {
+        added.push(column(scanner)?);
     }
-    table.add_column(column);
+    let table = state.table_mut(&db, &name).ok_or_else(|| unknown_table(&db, &name))?;
+    for column in added {
+        if table.schema.position(&column.name).is_some() {
+            return Err(SqlError::new(1060, format!("Duplicate column name '{}'", column.name)));
+        }
+        table.add_column(column);
+    }
     Ok(())
 }
 

@@ -41,22 +41,21 @@ impl Buffer {
         Buffer { framing, body, rows: 0, records: 0 }
     }
 
-    /// Appends one JSON row.
+    /// Appends one JSON row that is a record's only one for this table.
     #[inline]
     pub fn push_row(&mut self, row: &[u8]) {
-        self.body.push(if self.body.is_empty() { b'[' } else { b',' });
-        self.body.extend_from_slice(row);
-        self.rows += 1;
-        self.records += 1;
+        self.push(row, 1, true);
     }
 
-    /// Lets `write` append the rows of one record; it returns how many.
-    pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>) -> u64) {
+    /// Appends a JSON row, or `rows` lines of CSV that all end; `begins`: the first of its record.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8], rows: u64, begins: bool) {
         if self.framing == Framing::JsonArray {
             self.body.push(if self.body.is_empty() { b'[' } else { b',' });
         }
-        self.rows += write(&mut self.body);
-        self.records += 1;
+        self.body.extend_from_slice(bytes);
+        self.rows += rows;
+        self.records += u64::from(begins);
     }
 
     pub fn bytes(&self) -> usize {
@@ -64,7 +63,7 @@ impl Buffer {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.body.is_empty()
     }
 
     /// Ends the body.

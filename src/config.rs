@@ -13,6 +13,7 @@ pub mod keys;
 pub mod pattern;
 pub mod properties;
 pub mod providers;
+mod records;
 pub mod registry;
 pub mod routine_load;
 mod routes;

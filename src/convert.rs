@@ -122,15 +122,21 @@ pub const CONVERTERS: &[(&str, &str, Build)] = &[
     }),
 ];
 
+/// Whether there is a converter of that class or alias.
+pub fn is_known(class: &str) -> bool {
+    find(class.trim()).is_some()
+}
+
+fn find(class: &str) -> Option<&'static (&'static str, &'static str, Build)> {
+    let simple = |full: &str| full.rsplit('.').next() == Some(class);
+    CONVERTERS.iter().find(|(full, alias, _)| *full == class || *alias == class || simple(full))
+}
+
 impl Converter {
     /// The converter of that Java class or alias, configured; unknown classes are refused by name.
     pub fn compile(class: &str, options: &Options) -> Result<Converter, Failure> {
         let class = class.trim();
-        let simple = |full: &str| full.rsplit('.').next() == Some(class);
-        let known = CONVERTERS
-            .iter()
-            .find(|(full, alias, _)| *full == class || *alias == class || simple(full));
-        match known {
+        match find(class) {
             Some((_, _, build)) => build(options),
             None => Err(Failure::config(format!(
                 "converter class `{class}` is not known here; `starsink map --list converters` \

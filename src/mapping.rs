@@ -1,3 +1,9 @@
-//! Topic to table. Columns and record plans join here with the formats.
+//! A record's way to its rows: topic to table, value to columns. Knows tables as it is told of them;
+//! asks nobody.
 
+pub mod cell;
+pub mod columns;
+pub mod layout;
+pub mod maker;
+pub mod plan;
 pub mod route;

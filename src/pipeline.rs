@@ -15,6 +15,7 @@
 
 pub mod books;
 pub mod budget;
+pub mod directory;
 pub mod lane;
 pub mod loads;
 pub mod look;

@@ -396,19 +396,32 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Compiles `transforms`, `predicates` and what they name out of a whole configuration.
+    /// Compiles `transforms`, `predicates` and what they name out of a whole configuration; the first
+    /// problem, where there are several.
     pub fn compile(config: &Options) -> Result<Chain, Problem> {
+        Chain::compile_all(config).map_err(|problems| {
+            let (key, problem) = problems.into_iter().next().expect("a failure has a reason");
+            problem.at(format!("`{key}`"))
+        })
+    }
+
+    /// The same with every problem, each with the key it is about.
+    pub fn compile_all(config: &Options) -> Result<Chain, Vec<(String, Problem)>> {
         let aliases = config.list("transforms");
         let mut links = Vec::with_capacity(aliases.len());
+        let mut problems = vec![];
         for (at, alias) in aliases.iter().enumerate() {
             if aliases[..at].contains(alias) {
-                return Err(Problem::usage(format!(
-                    "transform `{alias}` is named twice in `transforms`"
-                )));
+                let what = format!("transform `{alias}` is named twice");
+                problems.push(("transforms".into(), Problem::usage(what)));
+                continue;
             }
-            links.push(link(config, alias)?);
+            match link(config, alias) {
+                Ok(link) => links.push(link),
+                Err(problem) => problems.push(problem),
+            }
         }
-        Ok(Chain { links })
+        if problems.is_empty() { Ok(Chain { links }) } else { Err(problems) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -440,12 +453,30 @@ impl Chain {
         self.links.iter().map(|link| (link.alias.as_str(), link.class.as_str()))
     }
 
+    /// Alias and class of the first transform that looks into values.
+    pub fn first_reader_of_values(&self) -> Option<(&str, &str)> {
+        let reader = self.links.iter().find(|link| link.reads().value)?;
+        Some((&reader.alias, &reader.class))
+    }
+
     /// Applies every transform in turn. A drop ends the chain; after a split the remaining
     /// transforms see each record.
     pub fn apply<'a>(&mut self, record: &mut ConnectRecord<'a>) -> Result<Outcome<'a>, StageError> {
-        apply_from(&mut self.links, record)
+        apply_from(&mut self.links, record, &mut None)
+    }
+
+    /// As [`Chain::apply`]; `watch` sees the record after each transform that kept it.
+    pub fn apply_watched<'a>(
+        &mut self,
+        record: &mut ConnectRecord<'a>,
+        watch: &mut Watch<'_, 'a>,
+    ) -> Result<Outcome<'a>, StageError> {
+        apply_from(&mut self.links, record, &mut Some(watch))
     }
 }
+
+/// Called with a transform's alias and class and the record it made.
+pub type Watch<'w, 'a> = dyn FnMut(&str, &str, &ConnectRecord<'a>) + 'w;
 
 impl Link {
     fn reads(&self) -> Reads {
@@ -464,6 +495,7 @@ impl Link {
 fn apply_from<'a>(
     links: &mut [Link],
     record: &mut ConnectRecord<'a>,
+    watch: &mut Option<&mut Watch<'_, 'a>>,
 ) -> Result<Outcome<'a>, StageError> {
     for at in 0..links.len() {
         let link = &mut links[at];
@@ -480,9 +512,18 @@ fn apply_from<'a>(
             failure,
         })?;
         match step {
-            Step::Keep => {}
+            Step::Keep => {
+                if let Some(watch) = watch {
+                    watch(&link.alias, &link.class, record);
+                }
+            }
             Step::Drop(why) => return Ok(Outcome::Drop(why)),
-            Step::Split(records) => return split(&mut links[at + 1..], records),
+            Step::Split(records) => {
+                if let Some(watch) = watch {
+                    records.iter().for_each(|record| watch(&link.alias, &link.class, record));
+                }
+                return split(&mut links[at + 1..], records, watch);
+            }
         }
     }
     Ok(Outcome::Keep)
@@ -491,10 +532,11 @@ fn apply_from<'a>(
 fn split<'a>(
     links: &mut [Link],
     records: Vec<ConnectRecord<'a>>,
+    watch: &mut Option<&mut Watch<'_, 'a>>,
 ) -> Result<Outcome<'a>, StageError> {
     let mut out = Vec::with_capacity(records.len());
     for mut record in records {
-        match apply_from(links, &mut record)? {
+        match apply_from(links, &mut record, watch)? {
             Outcome::Keep => out.push(record),
             Outcome::Drop(_) => {}
             Outcome::Many(more) => out.extend(more),
@@ -503,24 +545,21 @@ fn split<'a>(
     Ok(Outcome::Many(out))
 }
 
-fn link(config: &Options, alias: &str) -> Result<Link, Problem> {
+fn link(config: &Options, alias: &str) -> Result<Link, (String, Problem)> {
     let options = config.under(&format!("transforms.{alias}."));
     let key = format!("transforms.{alias}.type");
     let Some(class) = options.string("type") else {
-        return Err(Problem::usage(format!("transform `{alias}` has no class"))
-            .hint(format!("set `{key}` to the transform's Java class")));
+        let hint = format!("set `{key}` to the transform's Java class");
+        let problem = Problem::usage(format!("transform `{alias}` has no class")).hint(hint);
+        return Err(("transforms".into(), problem));
     };
     let Some(known) = find(class) else {
-        return Err(Problem::usage(format!(
-            "transform `{alias}` is `{class}`, which this program does not have"
-        ))
-        .at(format!("`{key}`"))
-        .hint(missing_hint(class)));
+        let what = format!("transform `{alias}` is `{class}`, which this program does not have");
+        return Err((key, Problem::usage(what).hint(missing_hint(class))));
     };
     let refused = |failure: Failure| {
-        Problem::usage(format!("transform `{alias}` ({class}) cannot be configured"))
-            .cause(failure.message)
-            .at(format!("`transforms.{alias}.*`"))
+        let what = format!("transform `{alias}` ({class}) cannot be configured");
+        (key.clone(), Problem::usage(what).cause(failure.message))
     };
     let transform = (known.build)(&options).map_err(refused)?;
     let condition = match (options.string("predicate"), options.string("negate")) {
@@ -534,7 +573,8 @@ fn link(config: &Options, alias: &str) -> Result<Link, Problem> {
         }
         (None, None) => None,
     };
-    Ok(Link { alias: alias.into(), class: class.into(), condition, transform })
+    // The full name, also where an alias was written: messages and dead letters carry it.
+    Ok(Link { alias: alias.into(), class: known.class.into(), condition, transform })
 }
 
 /// By full class name, another name of the same class, or Connect's alias: the simple class name

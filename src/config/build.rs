@@ -4,12 +4,10 @@
 use std::time::Duration;
 
 use crate::config::entry::{Entry, Note, Origin};
-use crate::config::job::{
-    FeAddress, FlushPolicy, Job, OAuth, Retries, Source, Target, Topics, ValueForm,
-};
+use crate::config::job::{FeAddress, FlushPolicy, Job, OAuth, Retries, Source, Target, Topics};
 use crate::config::pattern::TopicPattern;
 use crate::config::settings::{Settings, split_list};
-use crate::config::{Environment, Overrides, Password, client, headers, routes};
+use crate::config::{Environment, Overrides, Password, client, headers, records, routes};
 use crate::error::Problem;
 use crate::secret::Secret;
 
@@ -23,8 +21,8 @@ pub(super) fn job(
     let name = name(settings, overrides);
     let topics = topics(settings, overrides);
     let routes = routes::read(settings, &overrides.map, topics.as_ref());
-    let value = value_form(settings);
-    let format = headers::format(settings, value);
+    let format = headers::format(settings);
+    let records = records::read(settings, environment, &format);
     let target = target(settings, overrides, environment);
     let flush = flush(settings, overrides);
     let lanes = lanes(settings);
@@ -33,6 +31,7 @@ pub(super) fn job(
     Some(Job {
         name: name?,
         source: source?,
+        records,
         format,
         routes,
         target: target?,
@@ -139,77 +138,6 @@ fn pattern(settings: &mut Settings, text: &str, place: &str) -> Option<Topics> {
 fn is_topic_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
-}
-
-const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
-
-/// What `value.converter` makes of a record's bytes.
-fn value_form(settings: &mut Settings) -> ValueForm {
-    let Some(converter) = settings.filled("value.converter").cloned() else {
-        if settings.get("connector.class").is_some() {
-            let text = "no file names a `value.converter`: values are taken as plain JSON";
-            settings.notes.push(Note::info(text));
-        }
-        if let Some(enable) = settings.get("value.converter.schemas.enable").cloned() {
-            refuse_schemas(settings, &enable);
-        }
-        return ValueForm::Json;
-    };
-    let class = converter.value.trim();
-    match class.rsplit('.').next().unwrap_or(class) {
-        "JsonConverter" | "Json" if class == JSON || !class.contains('.') => {
-            let enable = settings.get("value.converter.schemas.enable").cloned();
-            refuse_schemas(settings, &enable.unwrap_or(converter));
-            ValueForm::Json
-        }
-        "StringConverter" | "String" | "ByteArrayConverter" | "ByteArray" => {
-            let format = settings.text("sink.properties.format").unwrap_or_default();
-            if !format.eq_ignore_ascii_case("csv") {
-                let text = "values are taken as ready-made JSON text; the Java connector sends them as JSON strings";
-                settings.notes.push(Note::info(text).at(converter.place()));
-            }
-            ValueForm::Text
-        }
-        "AvroConverter"
-        | "ProtobufConverter"
-        | "JsonSchemaConverter"
-        | "ShortConverter"
-        | "IntegerConverter"
-        | "LongConverter"
-        | "FloatConverter"
-        | "DoubleConverter"
-        | "BooleanConverter" => {
-            let what =
-                format!("`value.converter` is `{class}`, which starsink does not support yet");
-            settings.problems.push(Problem::usage(what).at(converter.place()));
-            ValueForm::Json
-        }
-        _ => {
-            let what =
-                format!("`value.converter` is `{class}`, Java code that this program cannot run");
-            let problem = Problem::usage(what).at(converter.place());
-            settings.problems.push(
-                problem.hint("JsonConverter, StringConverter and ByteArrayConverter are known"),
-            );
-            ValueForm::Json
-        }
-    }
-}
-
-/// JsonConverter expects schemas unless it is told not to; `entry` is what says so.
-fn refuse_schemas(settings: &mut Settings, entry: &Entry) {
-    let disabled = settings.text("value.converter.schemas.enable");
-    if disabled.is_some_and(|text| text.eq_ignore_ascii_case("false")) {
-        return;
-    }
-    let what = "JSON values with schemas are not supported by starsink yet";
-    let cause = "JsonConverter expects a schema with every value unless `value.converter.schemas.enable` is `false`";
-    settings.problems.push(
-        Problem::usage(what)
-            .cause(cause)
-            .at(entry.place())
-            .hint("if the values are plain JSON, set `value.converter.schemas.enable=false`"),
-    );
 }
 
 /// More lanes than this bring nothing on any machine.

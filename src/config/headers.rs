@@ -4,7 +4,7 @@
 //! StarRocks' business.
 
 use crate::config::entry::{Entry, Note};
-use crate::config::job::{Body, Compression, Format, ValueForm};
+use crate::config::job::{Body, Compression, Format};
 use crate::config::settings::Settings;
 use crate::config::stream_load;
 use crate::error::Problem;
@@ -122,18 +122,12 @@ pub(super) fn delimiter(value: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 /// `json` or `csv` bodies, and which converter's values go into them.
-pub(super) fn format(settings: &mut Settings, value: ValueForm) -> Format {
+pub(super) fn format(settings: &mut Settings) -> Format {
     let format = settings.text("sink.properties.format").unwrap_or_default().to_ascii_lowercase();
     if format != "csv" {
-        return Format { value, body: Body::Json };
+        return Format { body: Body::Json };
     }
-    if value == ValueForm::Json {
-        let problem = Problem::usage("JsonConverter's values cannot become CSV lines")
-            .hint("`value.converter=org.apache.kafka.connect.storage.StringConverter` takes them as they are");
-        let place = settings.get("sink.properties.format").map(Entry::place);
-        settings.problems.push(place.into_iter().fold(problem, Problem::at));
-    }
-    Format { value, body: Body::Csv { row_delimiter: row_delimiter(settings) } }
+    Format { body: Body::Csv { row_delimiter: row_delimiter(settings) } }
 }
 
 /// `sink.properties.compression`; a name StarRocks' loader here cannot write was reported before.

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::pattern::TopicPattern;
+use crate::convert::Converter;
+use crate::data::options::Options;
+use crate::error::Problem;
 use crate::http::Tls;
 use crate::secret::Secret;
 
@@ -13,6 +16,8 @@ pub struct Job {
     /// The connector's `name`: label prefix and consumer group come from it.
     pub name: String,
     pub source: Source,
+    /// What a record's bytes mean.
+    pub records: Records,
     pub format: Format,
     pub routes: Routes,
     pub target: Target,
@@ -132,20 +137,94 @@ pub enum Topics {
     Matching(TopicPattern),
 }
 
-/// What the record bytes are and what the load body is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Format {
-    pub value: ValueForm,
-    pub body: Body,
+/// How a record becomes rows: converters, transforms, and what a null value means. Each lane compiles
+/// its own of them; that it can was checked when the configuration was read.
+#[derive(Debug, Clone)]
+pub struct Records {
+    pub key: ConverterChoice,
+    pub value: ConverterChoice,
+    pub header: ConverterChoice,
+    /// `transforms` and `predicates` with everything under them.
+    pub chain: Options,
+    pub tombstones: Tombstones,
 }
 
-/// How a record's value is read. The converters of the formats issue join here.
+impl Records {
+    /// Whether a transform may send a record to another topic's table.
+    pub fn may_route(&self) -> bool {
+        self.chain.iter().any(|(key, value)| {
+            let routes = ["Router", "ExtractTopic", "CopyTo"];
+            key.ends_with(".route.by.field")
+                || key.ends_with(".type") && routes.iter().any(|class| value.contains(class))
+        })
+    }
+}
+
+/// A converter by its class, with its own options.
+#[derive(Debug, Clone)]
+pub struct ConverterChoice {
+    pub class: String,
+    pub options: Options,
+    /// Where its schemas come from, if it needs any.
+    pub registry: Option<Registry>,
+}
+
+/// What a value's bytes are, as far as it decides whether they can be copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueForm {
-    /// JsonConverter without schemas: one JSON object a record.
-    Json,
+pub enum ValueKind {
+    /// JsonConverter without schemas.
+    PlainJson,
+    /// JsonConverter with schemas.
+    Schemas,
     /// String or ByteArray converter: ready-made JSON text or a CSV line.
     Text,
+    Other,
+}
+
+/// `starsink.tombstones`: what a record without value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tombstones {
+    /// Nothing; but a delete event that a transform turned into a null deletes.
+    Unsaid,
+    Skip,
+    /// The row that the key names is deleted.
+    Delete,
+}
+
+impl ConverterChoice {
+    pub fn new(class: &str, options: Options) -> ConverterChoice {
+        ConverterChoice { class: class.trim().to_owned(), options, registry: None }
+    }
+
+    /// Builds the converter; `key` is the configuration's name for it.
+    pub fn compile(&self, key: &str) -> Result<Converter, Problem> {
+        Converter::compile(&self.class, &self.options).map_err(|failure| {
+            let what = format!("`{key}` is `{}`, which cannot be used", self.class);
+            Problem::usage(what).cause(failure.message)
+        })
+    }
+
+    pub fn kind(&self) -> ValueKind {
+        let is_false =
+            |key| self.options.string(key).is_some_and(|text| text.eq_ignore_ascii_case("false"));
+        match self.class.rsplit('.').next().unwrap_or_default() {
+            "JsonConverter" | "Json" if is_false("schemas.enable") => ValueKind::PlainJson,
+            "JsonConverter" | "Json" => ValueKind::Schemas,
+            "StringConverter" | "String" => match self.options.string("converter.encoding") {
+                None => ValueKind::Text,
+                Some(name) if name.eq_ignore_ascii_case("utf-8") => ValueKind::Text,
+                Some(_) => ValueKind::Other,
+            },
+            "ByteArrayConverter" | "ByteArray" => ValueKind::Text,
+            _ => ValueKind::Other,
+        }
+    }
+}
+
+/// What the load body is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    pub body: Body,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

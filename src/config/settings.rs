@@ -35,7 +35,7 @@ enum Side {
 
 /// Keys a connector file says with more right than a worker file, whatever their order. Of all
 /// other keys the later file's value counts.
-const CONNECTOR_KEYS: [&str; 13] = [
+const CONNECTOR_KEYS: [&str; 15] = [
     "name",
     "connector.class",
     "topics",
@@ -48,6 +48,8 @@ const CONNECTOR_KEYS: [&str; 13] = [
     "value.converter",
     "header.converter",
     "transforms",
+    "predicates",
+    "starsink.",
     "errors.",
 ];
 

@@ -72,7 +72,8 @@ fn digits(out: &mut Vec<u8>, negative: bool, mut magnitude: u64) {
     out.extend_from_slice(&buffer[at..]);
 }
 
-fn signed(out: &mut Vec<u8>, value: i64) {
+/// Appends a whole number.
+pub fn signed(out: &mut Vec<u8>, value: i64) {
     digits(out, value < 0, value.unsigned_abs());
 }
 

@@ -1,12 +1,20 @@
 //! One component's options, parsed as Kafka's ConfigDef parses them. Knows no key by name.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::Failure;
 
 /// Options of a converter, transform or predicate, prefix removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<String, String>);
+
+/// Names alone: a value may be a password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Options {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {

@@ -83,6 +83,40 @@ pub fn check<'a>(record: &'a [u8], scratch: &mut Scratch) -> Result<Found<'a>, N
     Ok(Found::Object(object))
 }
 
+/// Hands each element of an array of objects to `each`; text that is no such array is an error.
+pub fn elements(
+    record: &[u8],
+    mut each: impl FnMut(&[u8]) -> Result<(), NotJson>,
+) -> Result<(), NotJson> {
+    let expected = |what, at| Err(NotJson { what: What::Expected(what), at });
+    let mut scratch = Scratch::default();
+    let start = if record.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mut at = blanks(record, start);
+    if record.get(at) != Some(&b'[') {
+        return expected("`[`", at);
+    }
+    at = blanks(record, at + 1);
+    let mut may_close = true;
+    while !(may_close && record.get(at) == Some(&b']')) {
+        if record.get(at) != Some(&b'{') {
+            return expected("an object", at);
+        }
+        scratch.clear();
+        let end = walk(record, at, &mut scratch)?;
+        each(&record[at..end])?;
+        at = blanks(record, end);
+        match record.get(at) {
+            Some(b']') => may_close = true,
+            Some(b',') => (at, may_close) = (blanks(record, at + 1), false),
+            _ => return expected("`,` or `]`", at),
+        }
+    }
+    match blanks(record, at + 1) {
+        rest if rest < record.len() => Err(NotJson { what: What::Trailing, at: rest }),
+        _ => Ok(()),
+    }
+}
+
 /// Writes an object again with each member once, the last value of each.
 pub fn deduplicate(object: &[u8], out: &mut Vec<u8>) {
     let map: BTreeMap<String, &RawValue> =
@@ -399,6 +433,24 @@ mod tests {
         bad(br#"{"a":"\x"}"#, "expected an escape at column 8");
         bad(br#"{"a":"\u12g4"}"#, "expected four hex digits at column 9");
         bad(br#"{"a":"unclosed"#, "expected `\"` at column 15");
+    }
+
+    #[test]
+    fn the_elements_of_an_array_come_one_by_one() {
+        let found = |record: &str| {
+            let mut all = vec![];
+            let walked = elements(record.as_bytes(), |element| {
+                all.push(String::from_utf8_lossy(element).into_owned());
+                Ok(())
+            });
+            walked.map(|()| all).map_err(|error| error.to_string())
+        };
+        assert_eq!(found(r#" [ {"a":[1]} ,{} ] "#), Ok(vec![r#"{"a":[1]}"#.into(), "{}".into()]));
+        assert_eq!(found("[]"), Ok(vec![]));
+        assert_eq!(found("[1]"), Err("expected an object at column 2".into()));
+        assert_eq!(found("[{},]"), Err("expected an object at column 5".into()));
+        assert_eq!(found("[{}] x"), Err("text after the object at column 6".into()));
+        assert_eq!(found("[{}"), Err("expected `,` or `]` at column 4".into()));
     }
 
     #[test]

@@ -224,6 +224,35 @@ impl<'a> Message<'a> {
         bytes(self.0.key, self.0.key_len)
     }
 
+    /// Appends the headers in order; a name that is not UTF-8 is empty.
+    pub fn headers(self, out: &mut Vec<(&'a str, Option<&'a [u8]>)>) {
+        let mut headers: *mut ffi::rd_kafka_headers_t = ptr::null_mut();
+        // SAFETY: the message is alive; librdkafka writes a pointer to headers it keeps with it.
+        let error = unsafe { ffi::rd_kafka_message_headers(self.0, &raw mut headers) };
+        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
+            return;
+        }
+        for at in 0.. {
+            let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: librdkafka writes name, value and length of header `at`, or says there is none.
+            let error = unsafe {
+                ffi::rd_kafka_header_get_all(
+                    headers,
+                    at,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut len,
+                )
+            };
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                return;
+            }
+            // SAFETY: a NUL-terminated string that lives as long as the message.
+            let name: &'a CStr = unsafe { CStr::from_ptr(name) };
+            out.push((name.to_str().unwrap_or_default(), bytes(value.cast_mut(), len)));
+        }
+    }
+
     /// Milliseconds since the epoch.
     pub fn timestamp_ms(self) -> Option<i64> {
         // SAFETY: reads fields of a live message.

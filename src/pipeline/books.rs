@@ -48,12 +48,19 @@ pub struct Books {
 impl Entry {
     /// Every record read has exactly one fate, and StarRocks counted as many rows as were sent.
     pub fn check(&self) -> Result<(), String> {
-        let records: u64 = self.tables.values().map(|sent| sent.records).sum();
-        let accounted = records + self.tally.skipped + self.tally.already_loaded;
+        let accounted = self.tally.loaded + self.tally.skipped + self.tally.already_loaded;
         if accounted != self.tally.records {
             return Err(format!(
                 "{} records were read, but {accounted} accounted for",
                 self.tally.records
+            ));
+        }
+        // A record may go to several tables: each of them must have had it.
+        let placed: u64 = self.tables.values().map(|sent| sent.records).sum();
+        if placed != self.tally.placed {
+            return Err(format!(
+                "records were placed {} times, but tables had them {placed} times",
+                self.tally.placed
             ));
         }
         for (table, sent) in &self.tables {
@@ -75,6 +82,7 @@ impl Books {
         self.read += entry.tally.records;
         self.skipped += entry.tally.skipped;
         self.already_loaded += entry.tally.already_loaded;
+        self.loaded_records += entry.tally.loaded;
         for (name, sent) in &entry.tables {
             let table = self.table(name);
             let counted = sent.counted.unwrap_or_default();
@@ -83,7 +91,6 @@ impl Books {
             table.bytes += sent.bytes;
             table.loads += 1;
             table.busy = at;
-            self.loaded_records += sent.records;
         }
         for range in ranges {
             let whole = self.ranges.entry(range.partition.clone());
@@ -117,7 +124,13 @@ mod tests {
         let counted = counted.map(|total| Counted { total, loaded: total, ..Counted::default() });
         let sent = Sent { records: sent, rows: sent, bytes: 1, counted };
         Entry {
-            tally: Tally { records, skipped, already_loaded: 0 },
+            tally: Tally {
+                records,
+                loaded: records - skipped,
+                placed: sent.records,
+                skipped,
+                already_loaded: 0,
+            },
             tables: BTreeMap::from([("t".into(), sent)]),
         }
     }
@@ -126,8 +139,14 @@ mod tests {
     fn books_balance_or_say_why_not() {
         assert_eq!(entry(10, 2, 8, Some(8)).check(), Ok(()));
         assert_eq!(entry(10, 2, 8, None).check(), Ok(()));
-        let lost = entry(10, 1, 8, Some(8)).check().unwrap_err();
+        let mut lost = entry(10, 1, 8, Some(8));
+        lost.tally.loaded = 8;
+        let lost = lost.check().unwrap_err();
         assert_eq!(lost, "10 records were read, but 9 accounted for");
+        let mut astray = entry(10, 2, 8, Some(8));
+        astray.tally.placed = 9;
+        let astray = astray.check().unwrap_err();
+        assert_eq!(astray, "records were placed 9 times, but tables had them 8 times");
         let miscounted = entry(10, 2, 8, Some(7)).check().unwrap_err();
         assert_eq!(miscounted, "8 rows were sent to `t`, but StarRocks counted 7");
     }

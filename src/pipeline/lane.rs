@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use crate::batch::{Buffer, Framing, Part};
-use crate::config::job::{Body, Compression, Format, Routes, ValueForm};
+use crate::config::job::Compression;
 use crate::delivery::{Owed, TableHash};
-use crate::encode::csv::Lines;
-use crate::encode::json::{self, Found, Scratch};
 use crate::error::{Kind, Problem};
 use crate::kafka::queue::{Message, Messages};
-use crate::mapping::route;
+use crate::mapping::maker::{Fate, RawRecord, Refusal, RowMaker, Rows, Stage};
 use crate::pipeline::Outbox;
 use crate::pipeline::budget::Budget;
-use crate::record::Partition;
+use crate::record::{Offset, Partition};
 
 /// Numbers a batch within this process. The machine's own numbers begin again with every assignment;
 /// these never do, so that nothing of an old batch is taken for a part of a new one.
@@ -43,10 +41,24 @@ pub type OwedRows = HashMap<Partition, Vec<Owed>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     pub records: u64,
-    /// Tombstones.
+    /// Records with rows for at least one table.
+    pub loaded: u64,
+    /// Tables that these records went to, each counted once per record.
+    pub placed: u64,
+    /// Records that make no row, as configured: tombstones, what transforms drop.
     pub skipped: u64,
-    /// Rows of a replay that their table has already.
+    /// Records of a replay that their tables have already.
     pub already_loaded: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.records += other.records;
+        self.loaded += other.loaded;
+        self.placed += other.placed;
+        self.skipped += other.skipped;
+        self.already_loaded += other.already_loaded;
+    }
 }
 
 /// What a lane tells the reader.
@@ -71,12 +83,10 @@ pub enum Said {
 /// What every lane of a run shares.
 #[derive(Debug)]
 pub struct Plan {
-    pub format: Format,
-    pub routes: Routes,
+    pub framing: Framing,
     pub compression: Compression,
     /// A buffer is closed once it is this long.
     pub part_bytes: usize,
-    pub enclose: Option<u8>,
     pub redact_values: bool,
     /// For the commands that a message suggests.
     pub bootstrap: String,
@@ -102,12 +112,12 @@ pub struct Spare(std::sync::Mutex<Vec<Vec<u8>>>);
 struct Lane<'a> {
     plan: &'a Plan,
     outbox: &'a Outbox,
-    lines: Option<Lines>,
+    maker: RowMaker,
+    /// By the maker's numbers of tables.
     open: Vec<Open>,
-    /// Where each topic's rows go, by librdkafka's handle of the topic.
-    routes: HashMap<usize, usize>,
+    /// Topic names by librdkafka's handle of the topic.
+    topics: HashMap<usize, Arc<str>>,
     owed: Arc<OwedRows>,
-    scratch: Scratch,
     tally: Tally,
     ticket: Ticket,
     stopped: bool,
@@ -117,22 +127,19 @@ struct Open {
     table: Arc<str>,
     hash: TableHash,
     buffer: Option<Buffer>,
+    /// The last record with a row here, by its number in the batch.
+    last_record: u64,
 }
 
 /// Works until the reader hangs up.
-pub fn run(plan: &Plan, jobs: &Receiver<Job>, outbox: &Outbox) {
-    let lines = match &plan.format.body {
-        Body::Csv { row_delimiter } => Some(Lines::new(row_delimiter, plan.enclose)),
-        Body::Json => None,
-    };
+pub fn run(plan: &Plan, maker: RowMaker, jobs: &Receiver<Job>, outbox: &Outbox) {
     let mut lane = Lane {
         plan,
         outbox,
-        lines,
+        maker,
         open: vec![],
-        routes: HashMap::new(),
+        topics: HashMap::new(),
         owed: Arc::default(),
-        scratch: Scratch::default(),
         tally: Tally::default(),
         ticket: Ticket(0),
         stopped: false,
@@ -163,7 +170,7 @@ impl Lane<'_> {
             Job::Owe(owed) => {
                 self.owed = owed;
                 // A topic that was deleted gives its handle back; another may get the same one.
-                self.routes.clear();
+                self.topics.clear();
             }
         }
     }
@@ -175,6 +182,7 @@ impl Lane<'_> {
             self.tally = Tally::default();
             self.stopped = false;
             for open in &mut self.open {
+                open.last_record = 0;
                 if let Some(buffer) = open.buffer.take() {
                     self.plan.discard(buffer);
                 }
@@ -184,55 +192,54 @@ impl Lane<'_> {
     }
 
     fn convert(&mut self, messages: &Messages) {
-        let mut topic = (0, 0);
+        let mut topic: (usize, Arc<str>) = (0, "".into());
+        let mut headers = vec![];
         for message in messages.iter() {
             if message.topic_key() != topic.0 {
-                topic = (message.topic_key(), self.route(message));
+                topic = (message.topic_key(), self.topic(message));
             }
             self.tally.records += 1;
-            let Some(value) = message.value() else {
-                self.tally.skipped += 1;
-                continue;
+            if self.maker.reads_headers() {
+                headers.clear();
+                message.headers(&mut headers);
+            }
+            let record = RawRecord {
+                topic: &topic.1,
+                partition: message.partition(),
+                offset: Offset(message.offset()),
+                timestamp: message.timestamp_ms(),
+                key: message.key(),
+                value: message.value(),
+                headers: &headers,
             };
-            if !self.owed.is_empty() && self.is_there(message, topic.1) {
-                self.tally.already_loaded += 1;
-                continue;
-            }
-            if let Err(problem) = self.append(topic.1, value) {
-                self.stopped = true;
-                let problem = locate(problem, message, value, self.plan);
-                self.outbox.lane(Said::Bad { ticket: self.ticket, problem });
-                return;
-            }
+            let problem = match self.maker.make(&record) {
+                Fate::Rows(rows) => {
+                    let owed = owed_to(&self.owed, message);
+                    let open = &mut self.open;
+                    append(self.plan, open, &mut self.tally, owed, rows);
+                    self.close_full();
+                    continue;
+                }
+                Fate::Skipped(_) => {
+                    self.tally.skipped += 1;
+                    continue;
+                }
+                Fate::Refused(refusal) => locate(&refusal, &record, self.plan),
+                Fate::Failed(problem) => problem,
+            };
+            self.stopped = true;
+            self.outbox.lane(Said::Bad { ticket: self.ticket, problem });
+            return;
         }
     }
 
-    #[inline]
-    fn append(&mut self, table: usize, value: &[u8]) -> Result<(), BadValue> {
-        let open = &mut self.open[table];
-        let framing = if self.lines.is_some() { Framing::Lines } else { Framing::JsonArray };
-        let buffer =
-            open.buffer.get_or_insert_with(|| Buffer::new(framing, self.plan.spare.take()));
-        let before = buffer.bytes();
-        match (&self.lines, self.plan.format.value) {
-            (Some(_), _) if value.is_empty() => return Err(BadValue::Empty),
-            (Some(lines), _) => buffer.push_with(|body| lines.append(value, body)),
-            (None, ValueForm::Json | ValueForm::Text) => {
-                match json::check(value, &mut self.scratch).map_err(BadValue::NotJson)? {
-                    Found::Object(row) => buffer.push_row(row),
-                    Found::RepeatedMember(row) => buffer.push_with(|body| {
-                        json::deduplicate(row, body);
-                        1
-                    }),
-                }
+    fn close_full(&mut self) {
+        for table in 0..self.open.len() {
+            let full = |buffer: &Buffer| buffer.bytes() >= self.plan.part_bytes;
+            if self.open[table].buffer.as_ref().is_some_and(full) {
+                self.close(table);
             }
         }
-        let bytes = buffer.bytes();
-        self.plan.budget.charge((bytes - before) as u64);
-        if bytes >= self.plan.part_bytes {
-            self.close(table);
-        }
-        Ok(())
     }
 
     fn close_all(&mut self) {
@@ -253,55 +260,81 @@ impl Lane<'_> {
         self.outbox.lane(Said::Part { ticket: self.ticket, table, part });
     }
 
-    fn route(&mut self, message: Message) -> usize {
-        let key = message.topic_key();
-        if let Some(&table) = self.routes.get(&key) {
-            return table;
-        }
-        let name = route::table(&self.plan.routes, message.topic());
-        let known = self.open.iter().position(|open| *open.table == *name);
-        let table = known.unwrap_or_else(|| {
-            let hash = TableHash::of(name);
-            self.open.push(Open { table: name.into(), hash, buffer: None });
-            self.open.len() - 1
-        });
-        self.routes.insert(key, table);
-        table
-    }
-
-    /// Whether a replayed record's row is in its table already.
-    fn is_there(&self, message: Message, table: usize) -> bool {
-        let partition = Partition::new(message.topic(), message.partition());
-        let ranges = self.owed.get(&partition).map(Vec::as_slice).unwrap_or_default();
-        let owed = ranges.iter().find(|owed| message.offset() < owed.until.0);
-        owed.is_some_and(|owed| !owed.tables.contains(&self.open[table].hash))
+    fn topic(&mut self, message: Message) -> Arc<str> {
+        let name = self.topics.entry(message.topic_key());
+        Arc::clone(name.or_insert_with(|| message.topic().into()))
     }
 }
 
-enum BadValue {
-    Empty,
-    NotJson(json::NotJson),
+/// Where a replayed record's rows are still owed; `None`: everywhere.
+fn owed_to<'o>(owed: &'o OwedRows, message: Message) -> Option<&'o Owed> {
+    if owed.is_empty() {
+        return None;
+    }
+    let partition = Partition::new(message.topic(), message.partition());
+    let ranges = owed.get(&partition).map(Vec::as_slice).unwrap_or_default();
+    ranges.iter().find(|owed| message.offset() < owed.until.0)
+}
+
+/// Puts a record's rows into the buffers of their tables, but for those that are there already.
+#[inline]
+fn append(
+    plan: &Plan,
+    tables: &mut Vec<Open>,
+    tally: &mut Tally,
+    owed: Option<&Owed>,
+    rows: Rows<'_>,
+) {
+    let placed = tally.placed;
+    for row in rows.iter() {
+        while tables.len() <= row.table {
+            let table = Arc::clone(rows.table_name(tables.len()));
+            let hash = TableHash::of(&table);
+            tables.push(Open { table, hash, buffer: None, last_record: 0 });
+        }
+        let open = &mut tables[row.table];
+        if owed.is_some_and(|owed| !owed.tables.contains(&open.hash)) {
+            continue;
+        }
+        let begins = open.last_record != tally.records;
+        open.last_record = tally.records;
+        let buffer =
+            open.buffer.get_or_insert_with(|| Buffer::new(plan.framing, plan.spare.take()));
+        let before = buffer.bytes();
+        buffer.push(row.bytes, row.rows, begins);
+        plan.budget.charge((buffer.bytes() - before) as u64);
+        tally.placed += u64::from(begins);
+    }
+    match tally.placed > placed {
+        true => tally.loaded += 1,
+        false => tally.already_loaded += 1,
+    }
 }
 
 /// Says where the record stands and what can be done about it.
-fn locate(bad: BadValue, message: Message, value: &[u8], plan: &Plan) -> Problem {
+fn locate(refusal: &Refusal, record: &RawRecord<'_>, plan: &Plan) -> Problem {
     let (brokers, group) = (&plan.bootstrap, &plan.group);
-    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let (what, cause) = match bad {
-        BadValue::Empty => ("a record is empty, not a CSV row", String::new()),
-        BadValue::NotJson(error) => ("a record is not one JSON object", error.to_string()),
+    let (topic, partition, offset) = (record.topic, record.partition, record.offset.0);
+    let (side, bytes) = match refusal.stage {
+        Stage::KeyConverter => ("key", record.key),
+        Stage::HeaderConverter => ("headers", None),
+        Stage::ValueConverter | Stage::Transformation | Stage::Routing | Stage::Mapping => {
+            ("value", record.value)
+        }
     };
-    let mut problem = Problem::new(Kind::BadRecord, what);
+    let mut problem = Problem::new(Kind::BadRecord, refusal.what.clone());
+    let cause = if plan.redact_values { &refusal.safe_cause } else { &refusal.cause };
     if !cause.is_empty() {
-        let shown = if plan.redact_values || value.is_empty() {
-            cause
-        } else {
-            format!("{cause}: {}", excerpt(value))
-        };
-        problem = problem.cause(shown);
+        problem = problem.cause(match bytes {
+            Some(bytes) if !plan.redact_values && !bytes.is_empty() => {
+                format!("{cause}: {}", excerpt(bytes))
+            }
+            _ => cause.clone(),
+        });
     }
     problem
-        .at(format!("{topic}[{partition}]@{offset} · value"))
+        .at(format!("{topic}[{partition}]@{offset} · {side}"))
+        .at(format!("{} {}", refusal.stage.connect_name(), refusal.class))
         .hint(format!(
             "look at it with `kcat -C -b {brokers} -t {topic} -p {partition} -o {offset} -c 1`"
         ))
@@ -356,11 +389,9 @@ mod tests {
     fn rows_of_a_batch_that_was_given_up_give_back_just_what_they_took() {
         let budget = Arc::new(Budget::new(1 << 20));
         let plan = Plan {
-            format: Format { value: ValueForm::Json, body: Body::Json },
-            routes: Routes::default(),
+            framing: Framing::JsonArray,
             compression: Compression::None,
             part_bytes: 1 << 20,
-            enclose: None,
             redact_values: false,
             bootstrap: String::new(),
             group: String::new(),

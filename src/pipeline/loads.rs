@@ -12,6 +12,7 @@ use crate::delivery::{Answer, Label, Op, Refusal, TxnState};
 use crate::error::{Kind, Problem};
 use crate::pipeline::Outbox;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::directory::Directory;
 use crate::pipeline::lane::Plan;
 use crate::starrocks::catalog;
 use crate::starrocks::client::{Client, Failure, Node, TableName, TxnTimes};
@@ -72,7 +73,8 @@ pub enum What {
 pub struct Target {
     pub client: Client,
     pub database: String,
-    pub headers: Vec<(String, String)>,
+    /// Headers of each table's loads.
+    pub directory: Arc<Directory>,
     pub times: TxnTimes,
     pub redact_values: bool,
     pub password_origin: String,
@@ -299,7 +301,8 @@ impl Shared {
                 told.done(Op::AskHistory, answer, None, None)
             }
             Work::StreamLoad(part) => {
-                let sent = client.stream_load(&name, table, &self.target.headers, &part.body);
+                let headers = self.target.directory.headers(&table.table);
+                let sent = client.stream_load(&name, table, &headers, &part.body);
                 self.free(part);
                 told.answered(Op::Commit, sent)
             }
@@ -318,9 +321,9 @@ impl Shared {
         let name = told.label.to_string();
         let deadline = Instant::now() + BUSY_LIMIT;
         let mut pause = BUSY_PAUSE;
+        let headers = self.target.directory.headers(&told.table.table);
         let reply = loop {
-            let sent =
-                self.target.client.load(&node, &name, told.table, &self.target.headers, &part.body);
+            let sent = self.target.client.load(&node, &name, told.table, &headers, &part.body);
             match sent {
                 Ok(Reply::Busy(text))
                     if text.contains("processing") && Instant::now() < deadline =>

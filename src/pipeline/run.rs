@@ -158,10 +158,10 @@ pub(super) fn run(
     let loads = Loads::start(prepared.target, Arc::clone(&plan), job.loads, &outbox);
     let (summary, problem) = thread::scope(|scope| {
         let (mut lanes, mut threads) = (vec![], vec![]);
-        for _ in 0..job.lanes.max(1) {
+        for maker in prepared.makers {
             let (sender, jobs) = mpsc::sync_channel(LANE_QUEUE);
             let (plan, outbox) = (Arc::clone(&plan), outbox.clone());
-            threads.push(scope.spawn(move || lane::run(&plan, &jobs, &outbox)));
+            threads.push(scope.spawn(move || lane::run(&plan, maker, &jobs, &outbox)));
             lanes.push(sender);
         }
         let now = Instant::now();
@@ -214,6 +214,7 @@ pub(super) fn run(
         let summary = run.summary(problem.is_none());
         drop(run);
         drop(lanes);
+        prepared.registries.iter().for_each(|registry| registry.close());
         // What a lane panicked with was printed when it did.
         let whole = threads.into_iter().map(thread::ScopedJoinHandle::join).all(|end| end.is_ok());
         let problem = if whole { problem } else { Some(lane_died()) };

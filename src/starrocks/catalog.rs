@@ -3,28 +3,14 @@
 use serde_json::Value;
 
 use crate::error::Problem;
+use crate::mapping::columns::{self, Column, ColumnType, TableKind};
 use crate::starrocks::client::{Answer, Client, Failure, TableName};
 use crate::starrocks::reply::{Reason, Refusal, Reply};
-
-/// One column as `DESC` lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    pub name: String,
-    /// SQL type text, `varchar(20)`.
-    pub kind: String,
-    pub nullable: bool,
-    pub key: bool,
-    pub default: Option<String>,
-}
 
 /// What asking for a table came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table {
-    Columns {
-        columns: Vec<Column>,
-        /// A primary-key table: loading a row again changes nothing.
-        primary_key: bool,
-    },
+    Columns(columns::Table),
     /// User or password is wrong; server text.
     Refused(String),
     /// Server text.
@@ -60,18 +46,20 @@ pub fn table(client: &Client, name: &TableName) -> Result<Table, Failure> {
     let statement = format!("DESC `{}`.`{}`", name.database, name.table);
     let answer = client.sql(&name.database, &statement)?;
     if let Some(columns) = described(&answer.body) {
-        return Ok(Table::Columns { columns, primary_key: is_primary_key(client, name) });
+        let (kind, table) = (table_kind(client, name), name.table.clone());
+        return Ok(Table::Columns(columns::Table { name: table, kind, columns }));
     }
     // Before 3.2 there is no SQL over HTTP; `_schema` knows names and types only.
     let plain = client.get(&format!("/api/{}/{}/_schema", name.database, name.table))?;
-    Ok(from_schema(&answer, &plain))
+    Ok(from_schema(&name.table, &answer, &plain))
 }
 
-/// Whether a table has a primary key, as its own DDL says.
-fn is_primary_key(client: &Client, name: &TableName) -> bool {
+/// What kind of table it is, as its own DDL says.
+fn table_kind(client: &Client, name: &TableName) -> TableKind {
     let statement = format!("SHOW CREATE TABLE `{}`.`{}`", name.database, name.table);
     let answer = client.sql(&name.database, &statement);
-    answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains("PRIMARY KEY("))
+    let ddl = answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+    ddl.map_or(TableKind::Unknown, |ddl| TableKind::of_ddl(&ddl))
 }
 
 /// Whether the server has the transaction interface: a rollback of a label that nobody used finds
@@ -158,18 +146,18 @@ fn described(body: &[u8]) -> Option<Vec<Column>> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let column = |row: &Value| {
         let text = |name: &str| row.get(name).and_then(Value::as_str);
+        let key = matches!(text("Key"), Some("true" | "YES"));
+        let extra = text("Extra").unwrap_or_default().to_ascii_lowercase();
         Some(Column {
-            name: text("Field")?.into(),
-            kind: text("Type")?.into(),
-            nullable: text("Null") == Some("YES"),
-            key: matches!(text("Key"), Some("true" | "YES")),
             default: text("Default").map(String::from),
+            made_by_server: extra.contains("auto_increment") || extra.contains("generated"),
+            ..Column::new(text("Field")?, text("Type")?, text("Null") == Some("YES"), key)
         })
     };
     body.get("data")?.as_array()?.iter().map(column).collect()
 }
 
-fn from_schema(sql: &Answer, schema: &Answer) -> Table {
+fn from_schema(table: &str, sql: &Answer, schema: &Answer) -> Table {
     let body: Value = serde_json::from_slice(&schema.body).unwrap_or(Value::Null);
     let words = |body: &Value| {
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(String::from);
@@ -189,12 +177,23 @@ fn from_schema(sql: &Answer, schema: &Answer) -> Table {
     if let Some(properties) = body.get("properties").and_then(Value::as_array) {
         let column = |row: &Value| {
             let text = |name: &str| row.get(name).and_then(Value::as_str);
-            let kind = text("type")?.to_lowercase();
-            let name = text("name")?.into();
-            Some(Column { name, kind, nullable: true, key: false, default: None })
+            let mut column = Column::new(text("name")?, text("type")?, true, false);
+            // Lengths are not told, and a decimal's digits stand beside its type.
+            let number = |name| text(name).and_then(|digits| digits.parse().ok());
+            match (&column.kind, number("precision"), number("scale")) {
+                (ColumnType::Decimal { .. }, Some(precision), Some(scale)) => {
+                    column.kind = ColumnType::Decimal { precision, scale };
+                }
+                (ColumnType::Text { .. }, ..) => {
+                    column.kind = ColumnType::Text { most_bytes: None };
+                }
+                _ => {}
+            }
+            Some(column)
         };
         let columns = properties.iter().filter_map(column).collect();
-        return Table::Columns { columns, primary_key: false };
+        let (name, kind) = (table.to_owned(), TableKind::Unknown);
+        return Table::Columns(columns::Table { name, kind, columns });
     }
     let of_sql: Value = serde_json::from_slice(&sql.body).unwrap_or(Value::Null);
     Table::Hidden(if message.is_empty() { words(&of_sql) } else { message })
@@ -256,13 +255,7 @@ mod tests {
     #[test]
     fn desc_rows_become_columns() {
         let body = br#"{"meta":[],"data":[{"Field":"id","Type":"bigint","Null":"NO","Key":"true","Default":null,"Extra":""}],"statistics":{}}"#;
-        let expect = Column {
-            name: "id".into(),
-            kind: "bigint".into(),
-            nullable: false,
-            key: true,
-            default: None,
-        };
+        let expect = Column::new("id", "bigint", false, true);
         assert_eq!(described(body), Some(vec![expect]));
         assert_eq!(described(br#"{"status":"FAILED","msg":"x"}"#), None);
     }

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use starsink::config::job::{
-    Body, Compression, FeAddress, Job, PropertyValue, Reset, Retries, Topics, ValueForm,
+    Body, Compression, FeAddress, Job, PropertyValue, Reset, Retries, Tombstones, Topics, ValueKind,
 };
 use starsink::config::{Entry, Environment, Note, Origin, Overrides, Password, Weight, load};
 use starsink::error::Problem;
+use starsink::mapping::maker::{Reason, Way};
 use starsink::secret::Secret;
+use starsink::transform::Chain;
 
 type Loaded = Result<(Job, Vec<Note>), Vec<Problem>>;
 
@@ -112,7 +114,7 @@ fn check_page(job: &Job) {
     assert_eq!(job.source.group, "connect-starrocks-kafka-connector");
     assert!(!job.source.group_is_explicit);
     assert_eq!(job.source.reset, Reset::Beginning);
-    assert_eq!((job.format.value, &job.format.body), (ValueForm::Json, &Body::Json));
+    assert_eq!((job.records.value.kind(), &job.format.body), (ValueKind::PlainJson, &Body::Json));
     assert_eq!(job.routes.map, [("test".to_owned(), "test_tbl".to_owned())]);
     let fe = FeAddress { https: false, host: "192.168.0.1".to_owned(), port: 8030 };
     assert_eq!(job.target.fe, [fe]);
@@ -137,9 +139,7 @@ fn the_page_s_two_properties_files_are_a_job() {
     assert_eq!(noted(&notes, Weight::Warning), "");
     assert_eq!(
         noted(&notes, Weight::Info),
-        "`key.converter` is not needed: a row does not use the record's key (s.properties:4 `key.converter`)\n\
-         `key.converter.schemas.enable` is not needed: a row does not use the record's key (s.properties:6 `key.converter.schemas.enable`)\n\
-         `offset.storage.file.filename` is not needed: offsets are kept in the consumer group (w.properties:4 `offset.storage.file.filename`)\n\
+        "`offset.storage.file.filename` is not needed: offsets are kept in the consumer group (w.properties:4 `offset.storage.file.filename`)\n\
          `plugin.path` is not needed: there are no Java plug-ins (w.properties:11 `plugin.path`)\n\
          `sink.properties.strip_outer_array` is not needed: it is set as the body needs it (s.properties:17 `sink.properties.strip_outer_array`)\n"
     );
@@ -159,18 +159,68 @@ fn the_page_s_rest_body_on_standard_input_with_brokers_by_flag_is_the_same_job()
 }
 
 #[test]
-fn a_properties_file_may_hold_the_rest_body_and_its_transforms_are_refused_once() {
+fn a_properties_file_may_hold_the_rest_body_with_its_transforms() {
     let worker = "bootstrap.servers=k:9092\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\n\
                   value.converter.schemas.enable=false\nbufferflush.maxbytes = 104857600\n";
     let source = "{\"name\": \"inventory-connector\", \"config\": {\"connector.class\": \
                   \"io.debezium.connector.postgresql.PostgresConnector\"}}";
     let files =
         [("w", worker), ("pg-source.properties", source), ("sr-sink.properties", PAGE_DEBEZIUM)];
-    let problems = load_files(&files).expect_err("transforms are not supported yet");
+    let (job, _) = load_files(&files).expect("the page's recipe is complete");
+    let chain = Chain::compile(&job.records.chain).expect("compiled before");
     assert_eq!(
-        told(&problems),
-        "error: starsink does not support transforms yet\n  \
-         at: sr-sink.properties:14 `transforms`\n"
+        chain.names().collect::<Vec<_>>(),
+        [
+            ("addfield", "com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord"),
+            ("unwrap", "io.debezium.transforms.ExtractNewRecordState"),
+        ]
+    );
+    let way = Way::of(&job.records, &job.format.body, &chain).to_string();
+    assert_eq!(
+        way,
+        "values are converted, because transform `addfield` \
+         (com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord) looks into them"
+    );
+}
+
+#[test]
+fn every_mistake_in_transforms_is_told_with_its_line() {
+    check_refused(
+        "transforms=mask,cast,route,route,lost\ntransforms.mask.type=com.acme.MaskPan\n\
+         transforms.cast.type=org.apache.kafka.connect.transforms.Cast$Value\n\
+         transforms.route.type=RegexRouter\ntransforms.route.regex=a\ntransforms.route.replacement=b\n",
+        "error: transform `mask` is `com.acme.MaskPan`, which this program does not have\n  \
+         at: f:9 `transforms.mask.type`\n\
+         hint: `starsink map --list transforms` shows the ones it has\n\
+         error: transform `cast` (org.apache.kafka.connect.transforms.Cast$Value) cannot be configured\n  \
+         cause: Missing required configuration \"spec\" which has no default value.\n  \
+         at: f:10 `transforms.cast.type`\n\
+         error: transform `route` is named twice\n  at: f:8 `transforms`\n\
+         error: transform `lost` has no class\n  at: f:8 `transforms`\n\
+         hint: set `transforms.lost.type` to the transform's Java class\n",
+    );
+}
+
+#[test]
+fn tombstones_mean_nothing_until_they_are_said_to_delete() {
+    assert_eq!(job_with("").records.tombstones, Tombstones::Unsaid);
+    assert_eq!(job_with("starsink.tombstones=delete\n").records.tombstones, Tombstones::Delete);
+    check_refused(
+        "starsink.tombstones=drop\n",
+        "error: `starsink.tombstones` must be `skip` or `delete`, not `drop`\n  at: f:8 `starsink.tombstones`\n",
+    );
+}
+
+#[test]
+fn a_key_converter_that_nothing_reads_may_be_any_class_and_one_that_is_needed_may_not() {
+    let foreign = "key.converter=com.acme.Xml\n";
+    let job = job_with(foreign);
+    assert!(job.records.key.class.ends_with("ByteArrayConverter"));
+    check_refused(
+        &format!("{foreign}starsink.tombstones=delete\n"),
+        "error: `key.converter` is `com.acme.Xml`, Java code that this program cannot run\n  \
+         at: f:8 `key.converter`\n\
+         hint: `starsink map --list converters` shows the ones it has\n",
     );
 }
 
@@ -221,15 +271,8 @@ fn converter_options_count_only_where_the_converter_stands() {
          hint: add `value.converter` to the same file\n"
     );
     let own = format!("{sink}value.converter=org.apache.kafka.connect.json.JsonConverter\n");
-    let problems =
-        load_files(&[("w", worker), ("s", &own)]).expect_err("schemas are on by default");
-    assert_eq!(
-        told(&problems),
-        "error: JSON values with schemas are not supported by starsink yet\n  \
-         cause: JsonConverter expects a schema with every value unless `value.converter.schemas.enable` is `false`\n  \
-         at: s:7 `value.converter`\n\
-         hint: if the values are plain JSON, set `value.converter.schemas.enable=false`\n"
-    );
+    let (job, _) = load_files(&[("w", worker), ("s", &own)]).expect("complete");
+    assert_eq!(job.records.value.kind(), ValueKind::Schemas, "schemas are on by default");
 }
 
 #[test]
@@ -435,7 +478,7 @@ fn csv_rows_end_with_the_delimiter_however_it_is_written() {
         ("||", b"||", "||"),
     ] {
         let job = job_with(&format!("{CSV}sink.properties.row_delimiter={written}\n"));
-        assert_eq!(job.format.value, ValueForm::Text);
+        assert_eq!(job.records.value.kind(), ValueKind::Text);
         assert_eq!(job.format.body, Body::Csv { row_delimiter: bytes.to_vec() }, "{written}");
         let expect = [("row_delimiter".to_owned(), header.to_owned())];
         assert_eq!(job.target.headers, expect, "{written}");
@@ -466,28 +509,21 @@ fn delimiters_that_would_not_work_are_refused_and_lost_backslashes_noticed() {
 }
 
 #[test]
-fn json_values_cannot_become_csv() {
-    check_refused(
+fn json_values_become_csv_by_their_members() {
+    let job = job_with(
         "value.converter=JsonConverter\nvalue.converter.schemas.enable=false\nsink.properties.format=csv\n",
-        "error: JsonConverter's values cannot become CSV lines\n  at: f:10 `sink.properties.format`\n\
-         hint: `value.converter=org.apache.kafka.connect.storage.StringConverter` takes them as they are\n",
     );
+    let way = Way::of(&job.records, &job.format.body, &Chain::default());
+    assert_eq!(way, Way::Convert(Reason::Csv));
 }
 
 #[test]
 fn foreign_converters_are_refused_by_name() {
     check_refused(
-        "value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url=http://r:8081\n",
-        "error: starsink does not support converters with a schema registry yet\n  \
-         at: f:9 `value.converter.schema.registry.url`\n\
-         error: `value.converter` is `io.confluent.connect.avro.AvroConverter`, which starsink does not support yet\n  \
-         at: f:8 `value.converter`\n",
-    );
-    check_refused(
         "value.converter=com.acme.XmlConverter\n",
         "error: `value.converter` is `com.acme.XmlConverter`, Java code that this program cannot run\n  \
          at: f:8 `value.converter`\n\
-         hint: JsonConverter, StringConverter and ByteArrayConverter are known\n",
+         hint: `starsink map --list converters` shows the ones it has\n",
     );
 }
 

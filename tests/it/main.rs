@@ -20,6 +20,8 @@ mod tidy;
 mod explode;
 /// The documented Debezium recipe, with and without schemas.
 mod recipe;
+/// Records into rows, by configuration text and described tables.
+mod rows;
 /// The recorded results of Kafka Connect's and Debezium's classes.
 mod vectors;
 /// The fuzz targets over a bounded corpus.

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Job, Topics};
 use crate::kafka::probe::timed;
+use crate::mapping::columns::{self, TableKind};
 use crate::mapping::route;
-use crate::starrocks::catalog::{self, Column};
+use crate::starrocks::catalog;
 use crate::starrocks::client::{Client, TableName};
 use crate::starrocks::probe::{self, Access};
 use crate::starrocks::reply::Reply;
@@ -20,8 +21,7 @@ pub(super) struct Table {
     /// Those that go into it.
     pub(super) topics: Vec<String>,
     /// `None`: this user may not see them.
-    pub(super) columns: Option<Vec<Column>>,
-    pub(super) primary_key: bool,
+    pub(super) shape: Option<columns::Table>,
 }
 
 /// Tables with the topics that go into each, before any transform; topics as the configuration names
@@ -85,9 +85,9 @@ fn look(
         Ok(answer) => answer,
         Err(failure) => return away(failure),
     };
-    let (columns, primary_key) = match answer {
-        catalog::Table::Columns { columns, primary_key } => (Some(columns), primary_key),
-        catalog::Table::Hidden(_) => (None, false),
+    let shape = match answer {
+        catalog::Table::Columns(shape) => Some(shape),
+        catalog::Table::Hidden(_) => None,
         catalog::Table::NoDatabase(cause) => {
             let subject = format!("database {}", name.database);
             let line = Line::wrong(Area::Tables, subject, "it does not exist in StarRocks");
@@ -115,7 +115,7 @@ fn look(
         Err(failure) => away(failure),
         Ok(_) => {
             let topics = topics.to_vec();
-            (None, Some(Table { name: name.clone(), topics, columns, primary_key }))
+            (None, Some(Table { name: name.clone(), topics, shape }))
         }
     }
 }
@@ -126,19 +126,22 @@ fn there(table: &Table) -> Line {
         [one] => format!("topic {one}"),
         topics => format!("{} topics", topics.len()),
     };
-    let Some(columns) = &table.columns else {
+    let Some(shape) = &table.shape else {
         let text = format!("of {topics}; its columns are hidden from this user");
         return Line::warn(Area::Tables, subject, text)
             .hint(format!("`GRANT SELECT ON {} TO USER …` shows them", table.name));
     };
-    let kind = if table.primary_key { "primary key, " } else { "" };
-    let details = columns.iter().map(|column| {
+    let kind = match shape.kind {
+        TableKind::Unknown => String::new(),
+        kind => format!("{kind}, "),
+    };
+    let details = shape.columns.iter().map(|column| {
         let null = if column.nullable { "" } else { " NOT NULL" };
         let default =
             column.default.as_ref().map(|text| format!(" DEFAULT {text}")).unwrap_or_default();
-        format!("{} {}{null}{default}", column.name, column.kind)
+        format!("{} {}{null}{default}", column.name, column.text)
     });
-    let text = format!("of {topics}; {kind}{} columns, INSERT granted", columns.len());
+    let text = format!("of {topics}; {kind}{} columns, INSERT granted", shape.columns.len());
     Line::ok(Area::Tables, subject, text).details(details.collect())
 }
 

@@ -1,7 +1,6 @@
 //! What lanes and loads answer: parts of a batch, results of requests.
 
-use crate::batch::{self, Framing, Part};
-use crate::config::job::Body;
+use crate::batch::{self, Part};
 use crate::delivery::{self, Answer, Input, Label, Opening};
 use crate::error::Problem;
 use crate::pipeline::Inbox;
@@ -25,9 +24,7 @@ impl Run<'_> {
             Inbox::Lane(Said::Sealed { ticket, tally }) => {
                 if let Some(batch) = self.batches.get_mut(&ticket) {
                     batch.lanes_left -= 1;
-                    batch.entry.tally.records += tally.records;
-                    batch.entry.tally.skipped += tally.skipped;
-                    batch.entry.tally.already_loaded += tally.already_loaded;
+                    batch.entry.tally.add(&tally);
                 }
                 self.hand_over(ticket)
             }
@@ -173,7 +170,7 @@ impl Run<'_> {
         let Some(batch) = self.batches.get_mut(&ticket) else { return };
         let parts = batch.kept.get_mut(&table).map(std::mem::take).unwrap_or_default();
         let charged: u64 = parts.iter().map(|part| part.body.len() as u64).sum();
-        let whole = batch::join(framing(&self.plan.format.body), parts);
+        let whole = batch::join(self.plan.framing, parts);
         // A retry of the same label needs the same rows again.
         let copy = Part { body: whole.body.clone(), ..whole };
         self.plan.budget.charge(2 * copy.body.len() as u64);
@@ -203,12 +200,5 @@ impl Run<'_> {
             self.filling = None;
         }
         self.feed(Input::Sealed { seq, ends })
-    }
-}
-
-fn framing(body: &Body) -> Framing {
-    match body {
-        Body::Json => Framing::JsonArray,
-        Body::Csv { .. } => Framing::Lines,
     }
 }

@@ -5,20 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::batch::Framing;
 use crate::config::job::{
-    Body, Compression, DeliveryChoice, Extent, Job, PropertyValue, Start, Topics,
+    Body, Compression, ConverterChoice, DeliveryChoice, Extent, Job, PropertyValue, Start,
+    Tombstones, Topics,
 };
+use crate::convert::SchemaSource;
 use crate::delivery::{Mode, OnUnknown, Prefix, Settings, Table};
 use crate::error::Problem;
 use crate::event::{Event, Started};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::extent;
+use crate::mapping::columns::{self, TableKind};
+use crate::mapping::maker::{Lookup, NoTables, RowMaker, Sources, Tables, Way};
 use crate::mapping::route;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::directory::Directory;
 use crate::pipeline::lane::{self, Plan};
 use crate::pipeline::loads::{Target, unreachable_node};
 use crate::pipeline::run::{OnUnknownOrder, Orders, all_partitions};
 use crate::record::{Offset, Partition};
+use crate::registry::Registry;
 use crate::starrocks::catalog::{self, Health};
 use crate::starrocks::client::{Client, TableName, TxnTimes};
 
@@ -36,6 +43,10 @@ pub(super) struct Prepared {
     pub(super) mode: Mode,
     pub(super) plain: bool,
     pub(super) plan: Arc<Plan>,
+    /// One for each lane.
+    pub(super) makers: Vec<RowMaker>,
+    /// To be closed when the run ends, so that no lane waits for them.
+    pub(super) registries: Vec<Arc<Registry>>,
     pub(super) target: Target,
     pub(super) topics: Vec<(String, u32)>,
     pub(super) ends: BTreeMap<Partition, Offset>,
@@ -73,8 +84,18 @@ pub(super) fn prepare(
         }
     }
     consumer.refuse_connect_workers(&job.source.group)?;
-    let tables = tables_of(job, &topics);
-    let idempotent = check_tables(job, &client, &topics)?;
+    let registries = registries(job)?;
+    let sources = Sources {
+        key: registries.0.clone().map(|registry| registry as Arc<dyn SchemaSource>),
+        value: registries.1.clone().map(|registry| registry as Arc<dyn SchemaSource>),
+    };
+    let way = RowMaker::new(job, Arc::new(NoTables), &sources)?.way().clone();
+    report(Event::Info(way.to_string()));
+    let directory = Arc::new(Directory::new(job, &way, load_headers(job)));
+    let maker = |_| RowMaker::new(job, Arc::clone(&directory) as Arc<dyn Tables>, &sources);
+    let makers = (0..job.lanes.max(1)).map(maker).collect::<Result<Vec<_>, _>>()?;
+    let tables = check_tables(job, &client, &topics, &directory)?;
+    warn_of_hidden(job, &way, &tables, report);
     let (mode, plain) = mode(job, &client)?;
     check_isolation(job, mode)?;
     let wanted = wanted(job, &topics);
@@ -88,7 +109,7 @@ pub(super) fn prepare(
         group: job.source.group.clone(),
         topics: topics.iter().map(|(name, _)| name.clone()).collect(),
         partitions: wanted.len(),
-        tables: tables.iter().map(|table| format!("{}.{table}", job.target.database)).collect(),
+        tables: tables.keys().map(|table| format!("{}.{table}", job.target.database)).collect(),
         guarantee,
         guarantee_name,
     }));
@@ -106,7 +127,10 @@ pub(super) fn prepare(
         database: job.target.database.clone(),
         tables: tables
             .iter()
-            .map(|name| Table { name: name.clone(), is_idempotent: idempotent.contains(name) })
+            .map(|(name, found)| Table {
+                name: name.clone(),
+                is_idempotent: is_idempotent(job, found.as_deref()),
+            })
             .collect(),
         fingerprint: fingerprint(job),
         prepared_timeout_s: prepared.as_secs(),
@@ -123,13 +147,14 @@ pub(super) fn prepare(
     };
     let budget = Arc::new(Budget::new(rows_budget(job.memory_bytes)));
     let plan = Arc::new(Plan {
-        format: job.format.clone(),
-        routes: job.routes.clone(),
+        framing: match job.format.body {
+            Body::Json => Framing::JsonArray,
+            Body::Csv { .. } => Framing::Lines,
+        },
         // For a plain load parts are joined first and compressed then.
         compression: if plain { Compression::None } else { job.target.compression },
         part_bytes: usize::try_from((job.memory_bytes / 24).clamp(256 << 10, 8 << 20))
             .unwrap_or(4 << 20),
-        enclose: header(job, "enclose").and_then(|text| text.bytes().next()),
         redact_values: job.redact_values,
         bootstrap: job.source.bootstrap.clone(),
         group: job.source.group.clone(),
@@ -146,7 +171,7 @@ pub(super) fn prepare(
     let target = Target {
         client,
         database: job.target.database.clone(),
-        headers: load_headers(job),
+        directory,
         times,
         redact_values: job.redact_values,
         password_origin: job.target.password_origin.clone(),
@@ -158,6 +183,8 @@ pub(super) fn prepare(
         mode,
         plain,
         plan,
+        makers,
+        registries: registries.0.into_iter().chain(registries.1).collect(),
         target,
         topics,
         ends,
@@ -196,13 +223,29 @@ fn check_front_ends(
     problems.into_iter().next().map_or(Ok(()), Err)
 }
 
-/// Every table exists; returns those into which loading twice changes nothing.
+/// The schema registries of keys and values.
+fn registries(job: &Job) -> Result<(Option<Arc<Registry>>, Option<Arc<Registry>>), Problem> {
+    let registry = |choice: &ConverterChoice| {
+        choice.registry.as_ref().map(Registry::new).transpose().map(|made| made.map(Arc::new))
+    };
+    Ok((registry(&job.records.key)?, registry(&job.records.value)?))
+}
+
+/// Loading a row again changes nothing.
+fn is_idempotent(job: &Job, table: Option<&columns::Table>) -> bool {
+    table.is_some_and(|table| table.kind == TableKind::Primary)
+        && header(job, "merge_condition").is_none()
+}
+
+/// What the tables of the topics are, by name; every one exists, unless transforms may send the records
+/// elsewhere.
 fn check_tables(
     job: &Job,
     client: &Client,
     topics: &[(String, u32)],
-) -> Result<BTreeSet<String>, Problem> {
-    let mut idempotent = BTreeSet::new();
+    directory: &Directory,
+) -> Result<BTreeMap<String, Option<Arc<columns::Table>>>, Problem> {
+    let mut tables = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (topic, _) in topics {
         let table = route::table(&job.routes, topic);
@@ -214,12 +257,16 @@ fn check_tables(
             unreachable_node(&format!("cannot read the columns of `{name}`"), &failure)
         })?;
         match found {
-            catalog::Table::Columns { primary_key: true, .. }
-                if header(job, "merge_condition").is_none() =>
-            {
-                idempotent.insert(table.to_string());
+            catalog::Table::Columns(columns) => {
+                let columns = Arc::new(columns);
+                directory.put(table, Lookup::Known(Arc::clone(&columns)));
+                tables.insert(table.to_string(), Some(columns));
             }
-            catalog::Table::Columns { .. } | catalog::Table::Hidden(_) => {}
+            catalog::Table::Hidden(_) => {
+                directory.put(table, Lookup::Hidden);
+                tables.insert(table.to_string(), None);
+            }
+            catalog::Table::NoTable(_) if job.records.may_route() => {}
             catalog::Table::NoDatabase(text) => {
                 return Err(Problem::usage(format!(
                     "database `{}` does not exist in StarRocks",
@@ -248,7 +295,40 @@ fn check_tables(
             }
         }
     }
-    Ok(idempotent)
+    Ok(tables)
+}
+
+/// Says where unknown columns change what is written.
+fn warn_of_hidden(
+    job: &Job,
+    way: &Way,
+    tables: &BTreeMap<String, Option<Arc<columns::Table>>>,
+    report: &mut dyn FnMut(Event),
+) {
+    if !matches!(way, Way::Convert(_)) && job.records.tombstones != Tombstones::Delete {
+        return;
+    }
+    let database = &job.target.database;
+    for (name, table) in tables {
+        let (text, hint) = match table {
+            None => (
+                format!(
+                    "StarRocks does not show the columns of `{database}.{name}`: dates and times are \
+                     sent as text, whatever their columns, and deletes are not checked"
+                ),
+                format!("`GRANT SELECT ON {database}.{name}` to the user lets it"),
+            ),
+            Some(table) if table.kind == TableKind::Unknown => (
+                format!(
+                    "StarRocks does not say whether `{database}.{name}` is a primary key table; \
+                     another kind of table would insert what a delete should remove"
+                ),
+                "servers from 3.2 on tell it over HTTP".to_owned(),
+            ),
+            Some(_) => continue,
+        };
+        report(Event::Warning { text, hint: Some(hint) });
+    }
 }
 
 /// What can be promised, and whether by transactions or by plain loads.
@@ -324,10 +404,6 @@ fn header<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
     job.target.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn tables_of(job: &Job, topics: &[(String, u32)]) -> BTreeSet<String> {
-    topics.iter().map(|(topic, _)| route::table(&job.routes, topic).to_string()).collect()
-}
-
 pub(in crate::pipeline) fn wanted(job: &Job, topics: &[(String, u32)]) -> Vec<Partition> {
     let chosen = &job.source.partitions;
     let mut all = all_partitions(topics);
@@ -345,7 +421,12 @@ pub(super) fn rows_budget(memory_bytes: u64) -> u64 {
 fn fingerprint(job: &Job) -> u64 {
     let mut map = job.routes.map.clone();
     map.sort();
-    hash(&format!("{map:?}"))
+    let mut text = format!("{map:?}");
+    // Transforms may send a record elsewhere; without any the fingerprint is as it always was.
+    for (key, value) in job.records.chain.iter() {
+        text.push_str(&format!("{key}={value};"));
+    }
+    hash(&text)
 }
 
 /// What a bounded load with an explicit start was asked for.

@@ -49,7 +49,8 @@ impl Run<'_> {
 
     fn tables_now(&self) -> Vec<event::TableProgress> {
         let mut tables = self.books.tables.clone();
-        if matches!(self.extent, Extent::Until(_)) {
+        // Where transforms choose the table, offsets do not tell how much is left for each.
+        if matches!(self.extent, Extent::Until(_)) && !self.job.records.may_route() {
             for (partition, next) in self.positions.all() {
                 let table = route::table(&self.job.routes, &partition.topic);
                 let entry = tables.entry(table.into()).or_default();

@@ -1,0 +1,177 @@
+//! Converters, transforms and the meaning of null values: what a record's bytes become. Compiles
+//! everything once, so that a run cannot meet a mistake of the configuration later.
+
+use crate::config::entry::{Entry, Note};
+use crate::config::job::{Body, ConverterChoice, Format, Records, Tombstones, ValueKind};
+use crate::config::settings::Settings;
+use crate::config::{Environment, registry};
+use crate::convert::Converter;
+use crate::data::options::Options;
+use crate::error::Problem;
+use crate::mapping::maker::Way;
+use crate::transform::Chain;
+
+const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+const SIMPLE: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
+const UNWRAP: &str = "ExtractNewRecordState";
+
+pub(super) fn read(
+    settings: &mut Settings,
+    environment: &Environment<'_>,
+    format: &Format,
+) -> Records {
+    let options = chain_options(settings);
+    let chain = chain(settings, &options);
+    let tombstones = match settings.text("starsink.tombstones") {
+        Some(text) if text.eq_ignore_ascii_case("delete") => Tombstones::Delete,
+        Some(text) if text.eq_ignore_ascii_case("skip") => Tombstones::Skip,
+        _ => Tombstones::Unsaid,
+    };
+    let value = value(settings, environment);
+    let unwraps = chain.names().any(|(_, class)| class.ends_with(UNWRAP));
+    let deletes = match tombstones {
+        Tombstones::Delete => true,
+        Tombstones::Unsaid => unwraps,
+        Tombstones::Skip => false,
+    };
+    let reads = chain.reads();
+    let key = part(settings, environment, "key.converter", JSON, reads.key || deletes);
+    let header = part(settings, environment, "header.converter", SIMPLE, reads.headers);
+    let records = Records { key, value, header, chain: options, tombstones };
+    note_text(settings, &records, format, &chain);
+    records
+}
+
+fn chain_options(settings: &Settings) -> Options {
+    let whole = ["transforms", "predicates"].into_iter().filter_map(|key| {
+        let entry = settings.get(key)?;
+        Some((key.to_owned(), entry.value.clone()))
+    });
+    let under = ["transforms.", "predicates."].into_iter().flat_map(|prefix| {
+        let entries = settings.prefixed(prefix);
+        entries.map(move |(rest, entry)| (format!("{prefix}{rest}"), entry.value.clone()))
+    });
+    whole.chain(under).collect()
+}
+
+fn chain(settings: &mut Settings, options: &Options) -> Chain {
+    Chain::compile_all(options).unwrap_or_else(|problems| {
+        for (key, problem) in problems {
+            let place = settings.get(&key).map_or_else(|| format!("`{key}`"), Entry::place);
+            settings.problems.push(problem.at(place));
+        }
+        Chain::default()
+    })
+}
+
+/// A converter's own options, prefix removed.
+fn options_of(settings: &Settings, converter: &str) -> Options {
+    let prefix = format!("{converter}.");
+    let options = settings.prefixed(&prefix);
+    options.map(|(name, entry)| (name.to_owned(), entry.value.clone())).collect()
+}
+
+/// The value's converter. Where no file names one, values are plain JSON.
+fn value(settings: &mut Settings, environment: &Environment<'_>) -> ConverterChoice {
+    const KEY: &str = "value.converter";
+    let options = options_of(settings, KEY);
+    let Some(entry) = settings.filled(KEY).cloned() else {
+        if settings.get("connector.class").is_some() {
+            let text = "no file names a `value.converter`: values are taken as plain JSON";
+            settings.notes.push(Note::info(text));
+        }
+        return unnamed(settings, KEY, options);
+    };
+    let choice = ConverterChoice::new(&entry.value, options);
+    match choice.compile(KEY) {
+        Ok(converter) => with_registry(settings, environment, KEY, choice, &converter),
+        Err(problem) => {
+            settings.problems.push(refused(KEY, &choice, problem).at(entry.place()));
+            ConverterChoice::new(BYTES, Options::default())
+        }
+    }
+}
+
+/// JsonConverter without schemas, unless its options say otherwise.
+fn unnamed(settings: &mut Settings, key: &str, options: Options) -> ConverterChoice {
+    let has = options.string("schemas.enable").is_some();
+    let plain = (!has).then(|| ("schemas.enable".to_owned(), "false".to_owned()));
+    let said = options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let choice = ConverterChoice::new(JSON, said.chain(plain).collect());
+    if let Err(problem) = choice.compile(key) {
+        let place = format!("{key}.schemas.enable");
+        let place = settings.get(&place).map_or(format!("`{key}.*`"), Entry::place);
+        settings.problems.push(problem.at(place));
+        return ConverterChoice::new(BYTES, Options::default());
+    }
+    choice
+}
+
+/// The converter of keys or headers. One that nothing reads may be any class: it is never run.
+fn part(
+    settings: &mut Settings,
+    environment: &Environment<'_>,
+    key: &str,
+    default: &str,
+    needed: bool,
+) -> ConverterChoice {
+    let options = options_of(settings, key);
+    let Some(entry) = settings.filled(key).cloned() else {
+        return match default {
+            JSON if needed => unnamed(settings, key, options),
+            _ => ConverterChoice::new(if default == JSON { BYTES } else { default }, options),
+        };
+    };
+    let choice = ConverterChoice::new(&entry.value, options);
+    match choice.compile(key) {
+        Ok(converter) if needed => with_registry(settings, environment, key, choice, &converter),
+        Ok(converter) if converter.needs_schemas() => {
+            ConverterChoice::new(BYTES, Options::default())
+        }
+        Ok(_) => choice,
+        Err(problem) if needed => {
+            settings.problems.push(refused(key, &choice, problem).at(entry.place()));
+            ConverterChoice::new(BYTES, Options::default())
+        }
+        Err(_) => {
+            let side = key.split('.').next().unwrap_or_default();
+            let text = format!("`{key}` is not needed: nothing reads a record's {side}");
+            settings.notes.push(Note::info(text).at(entry.place()));
+            ConverterChoice::new(BYTES, Options::default())
+        }
+    }
+}
+
+/// The choice with its schema registry, where it needs one.
+fn with_registry(
+    settings: &mut Settings,
+    environment: &Environment<'_>,
+    key: &str,
+    choice: ConverterChoice,
+    converter: &Converter,
+) -> ConverterChoice {
+    if !converter.needs_schemas() {
+        return choice;
+    }
+    let registry = registry::read(settings, environment, &format!("{key}."));
+    ConverterChoice { registry, ..choice }
+}
+
+/// An unknown class is told from a wrong option.
+fn refused(key: &str, choice: &ConverterChoice, problem: Problem) -> Problem {
+    if crate::convert::is_known(&choice.class) {
+        return problem;
+    }
+    let what = format!("`{key}` is `{}`, Java code that this program cannot run", choice.class);
+    Problem::usage(what).hint("`starsink map --list converters` shows the ones it has")
+}
+
+fn note_text(settings: &mut Settings, records: &Records, format: &Format, chain: &Chain) {
+    let copied = Way::of(records, &format.body, chain) == Way::CopyJson;
+    if copied && records.value.kind() == ValueKind::Text && format.body == Body::Json {
+        let text = "values are taken as ready-made JSON text; the Java connector sends them as JSON strings";
+        let place = settings.get("value.converter").map(Entry::place);
+        settings.notes.push(place.into_iter().fold(Note::info(text), Note::at));
+    }
+}

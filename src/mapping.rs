@@ -7,3 +7,4 @@ pub mod layout;
 pub mod maker;
 pub mod plan;
 pub mod route;
+pub mod verdict;

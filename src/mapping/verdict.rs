@@ -1,0 +1,336 @@
+//! How a record's fields meet a table's columns, one line each: for people who ask before they load.
+//! Judges by the same rules that rows are written by; writes none.
+
+use std::fmt;
+
+use crate::config::job::Body;
+use crate::data::{Datum, Logical, Schema, Value, json_text};
+use crate::mapping::cell::{self, Form};
+use crate::mapping::columns::{Column, ColumnType};
+use crate::mapping::layout::OP;
+use crate::mapping::plan::RowWriter;
+
+/// One field, one column, or both.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldLine {
+    /// As the record has it after the transforms.
+    pub field: Option<String>,
+    /// The field's type: the schema's where there is one, else what the value is.
+    pub field_type: Option<String>,
+    pub column: Option<Column>,
+    /// As it would be sent, cut short; `None` without a field.
+    pub sample: Option<String>,
+    pub verdict: Verdict,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Fits,
+    /// It is loaded, but not as somebody may expect.
+    Doubtful(String),
+    /// The record is refused.
+    Misfit(String),
+    /// Sent, and dropped by StarRocks: no column has this name.
+    NoColumn,
+    /// The column becomes NULL.
+    NoField,
+    /// The column takes no NULL: every such record is refused.
+    NoFieldRefused,
+    /// Numbered or computed by StarRocks.
+    MadeByServer,
+    /// It says what becomes of the row and is no column.
+    Operation,
+    /// The columns are not known.
+    Unknown,
+}
+
+impl Verdict {
+    /// Whether records are refused for it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Verdict::Misfit(_) | Verdict::NoFieldRefused)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Fits => f.write_str("ok"),
+            Verdict::Doubtful(why) => f.write_str(why),
+            Verdict::Misfit(why) => write!(f, "does not fit: {why}"),
+            Verdict::NoColumn => f.write_str("no such column: dropped by StarRocks"),
+            Verdict::NoField => f.write_str("no field feeds it: NULL"),
+            Verdict::NoFieldRefused => f.write_str("takes no NULL, and no field feeds it"),
+            Verdict::MadeByServer => f.write_str("made by StarRocks"),
+            Verdict::Operation => f.write_str("upsert or delete"),
+            Verdict::Unknown => f.write_str("columns not known"),
+        }
+    }
+}
+
+/// Most letters of a sample.
+const SAMPLE: usize = 60;
+
+/// The lines of one record's value: the table's columns in order, then fields without a column.
+pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
+    let fields = fields_of(value);
+    let Some(table) = writer.table() else {
+        let unknown = |field: &Field<'_, '_>| line(writer, Some(field), None, Verdict::Unknown);
+        return fields.iter().map(unknown).collect();
+    };
+    let layout = writer.layout();
+    let find = |column: &Column| fields.iter().find(|field| field.name == column.name);
+    let mut lines: Vec<FieldLine> = vec![];
+    for column in &table.columns {
+        let verdict = match find(column) {
+            _ if column.made_by_server => Verdict::MadeByServer,
+            Some(field) => judge(field, column, form(writer)),
+            None if column.nullable || layout.partial || layout.listed.is_some() => {
+                Verdict::NoField
+            }
+            None if column.default.is_some() => {
+                Verdict::Doubtful("no field feeds it: NULL, which it does not take".into())
+            }
+            None => Verdict::NoFieldRefused,
+        };
+        lines.push(line(writer, find(column), Some(column), verdict));
+    }
+    for field in fields.iter().filter(|field| table.column(field.name).is_none()) {
+        let verdict = match field.name {
+            OP | "__deleted" => Verdict::Operation,
+            _ => Verdict::NoColumn,
+        };
+        lines.push(line(writer, Some(field), None, verdict));
+    }
+    lines
+}
+
+struct Field<'v, 'a> {
+    name: &'v str,
+    schema: Option<&'v Schema>,
+    datum: &'v Datum<'a>,
+}
+
+fn fields_of<'v, 'a>(value: &'v Value<'a>) -> Vec<Field<'v, 'a>> {
+    match (&value.schema, &value.datum) {
+        (Some(schema), Datum::Struct(values)) => {
+            let pairs = schema.fields.iter().zip(values);
+            let field = |(field, datum): (&'v crate::data::Field, &'v Datum<'a>)| Field {
+                name: &field.name,
+                schema: Some(&field.schema),
+                datum,
+            };
+            pairs.map(field).collect()
+        }
+        (_, Datum::Map(entries)) => {
+            let field = |(key, datum): &'v (Datum<'a>, Datum<'a>)| {
+                key.as_str().map(|name| Field { name, schema: None, datum })
+            };
+            entries.iter().filter_map(field).collect()
+        }
+        _ => vec![],
+    }
+}
+
+fn form(writer: &RowWriter) -> Form {
+    match writer.layout().body {
+        Body::Json => Form::Json,
+        Body::Csv { .. } => Form::Csv,
+    }
+}
+
+fn line(
+    writer: &RowWriter,
+    field: Option<&Field<'_, '_>>,
+    column: Option<&Column>,
+    verdict: Verdict,
+) -> FieldLine {
+    let sample = field.map(|field| {
+        let kind = column.map(|column| &column.kind);
+        let mut out = vec![];
+        if cell::write(&mut out, form(writer), field.schema, field.datum, kind).is_err() {
+            out.clear();
+            // As it is, where the column does not take it.
+            let _ = json_text::write(&mut out, field.schema, field.datum, json_text::Times::Text);
+        }
+        let text = String::from_utf8_lossy(&out);
+        let mut sample: String = text.chars().take(SAMPLE).collect();
+        if sample.len() < text.len() {
+            sample.push('…');
+        }
+        sample
+    });
+    FieldLine {
+        field: field.map(|field| field.name.to_owned()),
+        field_type: field.map(|field| type_name(field.schema, field.datum)),
+        column: column.cloned(),
+        sample,
+        verdict,
+    }
+}
+
+/// "INT64 org.apache.kafka.connect.data.Timestamp", or what a schemaless value is.
+fn type_name(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
+    match schema {
+        Some(schema) => match &schema.name {
+            Some(name) => format!("{} {name}", schema.kind.name()),
+            None => schema.kind.name().to_owned(),
+        },
+        None => match datum {
+            Datum::Null => "null",
+            Datum::Boolean(_) => "boolean",
+            Datum::Int8(_) | Datum::Int16(_) | Datum::Int32(_) | Datum::Int64(_) => "integer",
+            Datum::Float32(_) | Datum::Float64(_) | Datum::Number(_) | Datum::Decimal(_) => {
+                "number"
+            }
+            Datum::String(_) => "text",
+            Datum::Bytes(_) => "bytes",
+            Datum::Instant(_) => "timestamp",
+            Datum::Array(_) => "array",
+            Datum::Map(_) | Datum::Struct(_) => "object",
+        }
+        .to_owned(),
+    }
+}
+
+fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
+    if field.datum.is_null() {
+        return if column.nullable {
+            Verdict::Fits
+        } else {
+            Verdict::Misfit("it is null, and the column takes no NULL".into())
+        };
+    }
+    let mut out = vec![];
+    match cell::write(&mut out, form, field.schema, field.datum, Some(&column.kind)) {
+        Err(misfit) => Verdict::Misfit(match misfit.value {
+            Some(value) => format!("{}: {value}", misfit.why),
+            None => misfit.why,
+        }),
+        Ok(()) => match doubt(field, &column.kind, &out) {
+            Some(why) => Verdict::Doubtful(why),
+            None => Verdict::Fits,
+        },
+    }
+}
+
+/// What StarRocks will make of a value that is sent, where that is not the value.
+fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
+    const BECOMES_NULL: &str = "StarRocks makes it NULL";
+    let logical = field.schema.map_or(Logical::Plain, Schema::logical);
+    let text = field.datum.as_str();
+    match (column, text) {
+        (kind, Some(text)) if kind.is_numeric() && text.trim().parse::<f64>().is_err() => {
+            Some(format!("text that is no number: {BECOMES_NULL}"))
+        }
+        (ColumnType::Date | ColumnType::DateTime, Some(text)) if !begins_like_a_date(text) => {
+            Some(format!("text that is no date: {BECOMES_NULL}"))
+        }
+        (ColumnType::Date | ColumnType::DateTime, None)
+            if logical == Logical::Plain && is_epoch(sent) =>
+        {
+            Some(format!("an epoch number: {BECOMES_NULL}; TimestampConverter makes it a time"))
+        }
+        (ColumnType::Date, None)
+            if matches!(logical, Logical::Timestamp | Logical::Epoch { .. }) =>
+        {
+            Some("the time of day is dropped".into())
+        }
+        (ColumnType::DateTime, None)
+            if logical == (Logical::Epoch { per_second: 1_000_000_000 }) =>
+        {
+            Some("nanoseconds are cut to microseconds".into())
+        }
+        (ColumnType::Decimal { scale, .. }, _) => {
+            let digits = String::from_utf8_lossy(sent);
+            let digits = digits.trim_matches('"');
+            let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
+            (fraction.trim_end_matches('0').len() > *scale as usize)
+                .then(|| format!("it is rounded to {scale} digits after the point"))
+        }
+        (ColumnType::Varbinary { .. } | ColumnType::Text { .. }, _)
+            if matches!(field.datum, Datum::Bytes(_)) =>
+        {
+            Some("bytes are loaded as base64 text".into())
+        }
+        _ => None,
+    }
+}
+
+fn begins_like_a_date(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    matches!(digits, 4 if text[4..].starts_with(['-', '/'])) || matches!(digits, 8 | 14)
+}
+
+/// A number that is not the digits of a date (20240131) or of a time (20240131123456).
+fn is_epoch(sent: &[u8]) -> bool {
+    sent.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
+        && !matches!(sent.len(), 8 | 14)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::mapping::columns::{Table, TableKind};
+    use crate::mapping::layout::Layout;
+
+    fn told(columns: &[(&str, &str, bool)], json: &str) -> Vec<String> {
+        let columns =
+            columns.iter().map(|(name, kind, null)| Column::new(name, kind, *null, false));
+        let table =
+            Table { name: "t".into(), kind: TableKind::Duplicate, columns: columns.collect() };
+        let layout = Layout::of(&Body::Json, &[]);
+        let writer = RowWriter::new("t", layout, Some(Arc::new(table)));
+        let datum = crate::convert::json_reader::Reader::new(json).datum().expect("valid");
+        let line = |line: FieldLine| {
+            let name = |column: Option<Column>| column.map_or("-".into(), |column| column.name);
+            format!(
+                "{} → {}: {}",
+                line.field.unwrap_or("-".into()),
+                name(line.column),
+                line.verdict
+            )
+        };
+        lines(&writer, &Value::schemaless(datum)).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn every_field_and_every_column_gets_its_verdict() {
+        assert_eq!(
+            told(
+                &[
+                    ("id", "tinyint", false),
+                    ("at", "datetime", true),
+                    ("n", "int", true),
+                    ("d", "decimal(5,2)", true),
+                    ("none", "int", true),
+                    ("must", "int", false),
+                ],
+                r#"{"id":300,"at":1714283798721,"n":"x","d":1.234,"more":1}"#,
+            ),
+            [
+                "id → id: does not fit: the number is out of its range: 300",
+                "at → at: an epoch number: StarRocks makes it NULL; TimestampConverter makes it a time",
+                "n → n: text that is no number: StarRocks makes it NULL",
+                "d → d: it is rounded to 2 digits after the point",
+                "- → none: no field feeds it: NULL",
+                "- → must: takes no NULL, and no field feeds it",
+                "more → -: no such column: dropped by StarRocks",
+            ]
+        );
+    }
+
+    #[test]
+    fn dates_are_told_from_epochs() {
+        assert_eq!(
+            told(
+                &[("a", "date", true), ("b", "date", true), ("c", "datetime", true)],
+                r#"{"a":20240131,"b":"2024-01-31","c":"soon"}"#,
+            ),
+            ["a → a: ok", "b → b: ok", "c → c: text that is no date: StarRocks makes it NULL"]
+        );
+    }
+}

@@ -16,6 +16,8 @@ mod exactly_once;
 mod faults;
 /// The documentation page's own files.
 mod page;
+/// Schemas, columns, transforms and change data.
+mod records;
 /// Topics to tables, formats, partial update.
 mod routes;
 /// SASL_SSL.

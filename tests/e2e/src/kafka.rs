@@ -340,7 +340,7 @@ fn addresses(ports: impl Iterator<Item = u16>) -> String {
 
 /// A port nobody listens on now. Below the range the system hands out by itself, so that no
 /// outgoing connection takes it before the broker does.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -13,6 +13,8 @@ pub mod place;
 pub mod produce;
 /// A TCP relay that can die.
 pub mod proxy;
+/// A schema registry, and producers that use it.
+pub mod registry;
 /// The benchmark's row.
 pub mod row;
 /// The StarRocks under test: the stand-in, or a real one.

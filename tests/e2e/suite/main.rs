@@ -18,6 +18,8 @@ mod faults;
 mod page;
 /// Schemas, columns, transforms and change data.
 mod records;
+/// Avro, Protobuf and JSON Schema with a schema registry.
+mod registered;
 /// Topics to tables, formats, partial update.
 mod routes;
 /// SASL_SSL.

@@ -77,33 +77,42 @@ impl Buffer {
 }
 
 impl Part {
-    /// The same part with its body compressed.
-    pub fn compressed(self, compression: Compression) -> std::io::Result<Part> {
-        let body = compress(compression, self.body)?;
-        Ok(Part { body, ..self })
+    /// The same part with its body compressed, and the memory its rows stood in.
+    pub fn compressed(self, compression: Compression) -> std::io::Result<(Part, Option<Vec<u8>>)> {
+        match compress(compression, &self.body)? {
+            None => Ok((self, None)),
+            Some(packed) => {
+                let rows = self.body;
+                Ok((Part { body: packed, ..self }, Some(rows)))
+            }
+        }
     }
 }
 
-/// Compresses a whole body.
-pub fn compress(compression: Compression, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+/// Compresses a whole body; `None`: it is sent as it is.
+pub fn compress(compression: Compression, body: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
     /// zstd's own default: good enough, fast enough.
     const ZSTD_LEVEL: i32 = 3;
-    match compression {
-        Compression::None => Ok(body),
+    let mut packed = match compression {
+        Compression::None => return Ok(None),
         Compression::Lz4Frame => {
             let info = lz4_flex::frame::FrameInfo::new().content_size(Some(body.len() as u64));
             let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
-            out.write_all(&body)?;
-            out.finish().map_err(std::io::Error::other)
+            out.write_all(body)?;
+            out.finish().map_err(std::io::Error::other)?
         }
         Compression::Gzip => {
             let level = flate2::Compression::default();
             let mut out = flate2::write::GzEncoder::new(Vec::new(), level);
-            out.write_all(&body)?;
-            out.finish()
+            out.write_all(body)?;
+            out.finish()?
         }
-        Compression::Zstd => zstd::bulk::compress(&body, ZSTD_LEVEL),
-    }
+        Compression::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL)?,
+    };
+    // Encoders ask for the worst case; what is not needed would be held, unseen by any budget, until
+    // the body was sent.
+    packed.shrink_to_fit();
+    Ok(Some(packed))
 }
 
 /// Joins parts into one body, for servers that take a batch in one load only.
@@ -148,15 +157,15 @@ mod tests {
     fn a_compressed_body_unpacks_to_the_same_bytes() {
         use std::io::Read;
         let body = b"[{\"a\":1},{\"a\":2}]".repeat(100);
-        let lz4 = compress(Compression::Lz4Frame, body.clone()).unwrap();
+        let lz4 = compress(Compression::Lz4Frame, &body).unwrap().unwrap();
         let mut back = vec![];
         lz4_flex::frame::FrameDecoder::new(&lz4[..]).read_to_end(&mut back).unwrap();
         assert_eq!(back, body);
-        let gzip = compress(Compression::Gzip, body.clone()).unwrap();
+        let gzip = compress(Compression::Gzip, &body).unwrap().unwrap();
         let mut back = vec![];
         flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut back).unwrap();
         assert_eq!(back, body);
-        let zstd = compress(Compression::Zstd, body.clone()).unwrap();
+        let zstd = compress(Compression::Zstd, &body).unwrap().unwrap();
         assert_eq!(zstd::bulk::decompress(&zstd, body.len()).unwrap(), body);
     }
 }

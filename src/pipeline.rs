@@ -16,6 +16,7 @@
 pub mod books;
 pub mod budget;
 pub mod directory;
+mod ends;
 pub mod lane;
 pub mod loads;
 pub mod look;

@@ -99,9 +99,10 @@ pub(super) fn configured(
 ) -> Result<Job, Vec<Problem>> {
     let environment =
         Environment { vars, read_file: &read_file, is_exposed: &is_readable_by_others };
-    let (job, notes) = config::load(&request.files, &request.overrides, &environment)?;
-    reporter.notes(&notes);
-    Ok(job)
+    let reading = config::read(&request.files, &request.overrides, &environment);
+    // A mistyped key is often the reason for an error beside it.
+    reporter.notes(&reading.notes);
+    reading.job.ok_or(reading.problems)
 }
 
 fn style(output: &Output, extent: &Extent, vars: &BTreeMap<String, String>) -> Style {

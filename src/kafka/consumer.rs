@@ -284,9 +284,18 @@ impl Consumer {
         partitions: &[Partition],
         time_ms: i64,
     ) -> Result<Vec<(Partition, Option<Offset>)>, Problem> {
+        self.offsets_at_raw(partitions, time_ms.max(0))
+    }
+
+    /// A time before the epoch is one of the protocol's marks.
+    fn offsets_at_raw(
+        &self,
+        partitions: &[Partition],
+        time_ms: i64,
+    ) -> Result<Vec<(Partition, Option<Offset>)>, Problem> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            let asked = RdOffset::Offset(time_ms);
+            let asked = if time_ms < 0 { RdOffset::End } else { RdOffset::Offset(time_ms) };
             let added = list.add_partition_offset(&partition.topic, number(partition), asked);
             added.map_err(|error| self.failed("look up a time", &error))?;
         }
@@ -300,6 +309,14 @@ impl Consumer {
             }
         };
         Ok(found.elements().into_iter().map(read).collect())
+    }
+
+    /// Where partitions end now, asked of their leaders in one round; those that do not answer are left out.
+    pub fn ends_now(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Offset)>, Problem> {
+        /// What a ListOffsets request calls the end.
+        const LATEST: i64 = -1;
+        let found = self.offsets_at_raw(partitions, LATEST)?;
+        Ok(found.into_iter().filter_map(|(partition, end)| Some((partition, end?))).collect())
     }
 
     /// Reads committed offsets and metadata, stable ones only (`isolation.level=read_committed`).

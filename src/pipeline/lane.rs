@@ -253,8 +253,12 @@ impl Lane<'_> {
         let Some(buffer) = open.buffer.take_if(|buffer| !buffer.is_empty()) else { return };
         let charged = buffer.bytes() as u64;
         let part = buffer.close();
-        let part = part.compressed(self.plan.compression).expect("writing to memory cannot fail");
+        let packed = part.compressed(self.plan.compression);
+        let (part, rows) = packed.expect("writing to memory cannot fail");
         self.plan.budget.charge(part.body.len() as u64);
+        if let Some(rows) = rows {
+            self.plan.spare.give(rows);
+        }
         self.plan.budget.release(charged);
         let table = Arc::clone(&open.table);
         self.outbox.lane(Said::Part { ticket: self.ticket, table, part });

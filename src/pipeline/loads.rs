@@ -399,9 +399,11 @@ impl Told<'_> {
                     "the user needs INSERT on the table; the password came from {}",
                     self.target.password_origin
                 )),
-                Reason::Setup | Reason::NoInterface => {
-                    Problem::usage(what).cause(refusal.message.clone()).at(label)
-                }
+                Reason::Setup | Reason::NoInterface => Problem::usage(what)
+                    .cause(refusal.message.clone())
+                    .at(label)
+                    .hint("`starsink check` with the same configuration tries every table")
+                    .hint("a topic goes to another table with `--map TOPIC:TABLE`"),
             },
             Ok(Reply::LabelTaken(JobState::Running | JobState::Finished | JobState::Unstated)) => {
                 Problem::unavailable(what).cause("the label is taken").at(label)

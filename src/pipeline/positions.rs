@@ -135,11 +135,6 @@ impl Positions {
         open.map(|slot| (slot.partition.clone(), slot.next)).collect()
     }
 
-    /// Where the present batch began on a partition.
-    pub fn batch_first(&self, partition: &Partition) -> Option<Offset> {
-        self.slots.iter().find(|slot| slot.partition == *partition).map(|slot| slot.batch_first)
-    }
-
     /// Every assigned partition with its position.
     pub fn all(&self) -> impl Iterator<Item = (&Partition, Offset)> {
         self.slots.iter().map(|slot| (&slot.partition, slot.next))

@@ -23,6 +23,7 @@ use crate::error::{Kind, Problem};
 use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
 use crate::pipeline::books::{self, Books};
+use crate::pipeline::ends::Ends;
 use crate::pipeline::lane::{self, Plan, Ticket};
 use crate::pipeline::loads::Loads;
 use crate::pipeline::positions::Positions;
@@ -81,6 +82,10 @@ struct Run<'a> {
     ends: BTreeMap<Partition, Offset>,
     assigned: Vec<Partition>,
     assigned_in_kafka: bool,
+    /// Where this run first stood on each partition.
+    origins: BTreeMap<Partition, Offset>,
+    /// Where the topics of an endless run end.
+    watched: &'a Ends,
     positions: Positions,
     /// No reading before the machine says so, nor while a batch is being given up.
     reading: bool,
@@ -156,6 +161,7 @@ pub(super) fn run(
     let (outbox, inbox) = Outbox::pair(consumer.waker());
     let plan = Arc::clone(&prepared.plan);
     let loads = Loads::start(prepared.target, Arc::clone(&plan), job.loads, &outbox);
+    let watched = Ends::default();
     let (summary, problem) = thread::scope(|scope| {
         let (mut lanes, mut threads) = (vec![], vec![]);
         for maker in prepared.makers {
@@ -163,6 +169,11 @@ pub(super) fn run(
             let (plan, outbox) = (Arc::clone(&plan), outbox.clone());
             threads.push(scope.spawn(move || lane::run(&plan, maker, &jobs, &outbox)));
             lanes.push(sender);
+        }
+        let (stop_watching, stopped) = mpsc::channel();
+        if matches!(extent, Extent::Forever { .. }) {
+            let (watched, consumer) = (&watched, &consumer);
+            scope.spawn(move || watched.ask(consumer, &stopped));
         }
         let now = Instant::now();
         let mut run = Run {
@@ -184,6 +195,8 @@ pub(super) fn run(
             ends: prepared.ends,
             assigned: vec![],
             assigned_in_kafka: false,
+            origins: BTreeMap::new(),
+            watched: &watched,
             positions: Positions::default(),
             reading: false,
             filling: None,
@@ -213,6 +226,7 @@ pub(super) fn run(
         let problem = run.problem.take().or(ended.err());
         let summary = run.summary(problem.is_none());
         drop(run);
+        drop(stop_watching);
         drop(lanes);
         prepared.registries.iter().for_each(|registry| registry.close());
         // What a lane panicked with was printed when it did.

@@ -41,7 +41,7 @@ pub fn started(started: &Started) -> String {
         names if names.len() <= 4 => names.join(", "),
         names => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
     };
-    format!(
+    let line = format!(
         "loading {} ({} {}) into {} as group `{}`: {}",
         list(&started.topics),
         started.partitions,
@@ -49,7 +49,8 @@ pub fn started(started: &Started) -> String {
         list(&started.tables),
         started.group,
         started.guarantee
-    )
+    );
+    safe(&line)
 }
 
 /// One committed load, for `-v`.

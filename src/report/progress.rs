@@ -1,10 +1,12 @@
 //! Progress for a person: bars in a terminal, a line now and then without one.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::{Progress, TableProgress};
+use crate::report::human::safe;
 use crate::report::units::{self, bytes, bytes_per_second, eta, rows_per_second, short};
 
 /// More bars than this are a wall; the rest is counted.
@@ -19,6 +21,7 @@ pub struct Bars {
     total: ProgressBar,
     endless: bool,
     color: bool,
+    recent: Recent,
 }
 
 /// A line every so often.
@@ -26,18 +29,24 @@ pub struct Lines {
     endless: bool,
     every: Duration,
     last: Option<Instant>,
+    recent: Recent,
 }
+
+/// What was loaded lately: a rate since the start hides that nothing moves any more.
+#[derive(Default)]
+struct Recent(VecDeque<(Duration, u64, u64)>);
 
 impl Bars {
     pub fn new(endless: bool, color: bool) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         let total = multi.add(ProgressBar::no_length());
         total.set_style(template("  {wide_msg}"));
-        Bars { multi, tables: vec![], total, endless, color }
+        Bars { multi, tables: vec![], total, endless, color, recent: Recent::default() }
     }
 
     /// Redraws.
     pub fn show(&mut self, progress: &Progress) {
+        self.recent.note(progress);
         let shown = progress.tables.len().min(MOST_BARS);
         while self.tables.len() < shown {
             let bar = self.multi.insert_before(&self.total, ProgressBar::new(0));
@@ -54,7 +63,8 @@ impl Bars {
             }
             bar.set_message(table_text(table, progress.elapsed));
         }
-        self.total.set_message(total_text(progress, progress.tables.len() - shown));
+        let rate = self.endless.then(|| self.recent.rate());
+        self.total.set_message(total_text(progress, progress.tables.len() - shown, rate));
     }
 
     /// One line above the bars.
@@ -78,20 +88,46 @@ impl Bars {
     }
 }
 
+impl Recent {
+    /// What counts as lately.
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn note(&mut self, progress: &Progress) {
+        let rows = progress.tables.iter().map(|table| table.rows).sum();
+        let bytes = progress.tables.iter().map(|table| table.bytes).sum();
+        self.0.push_back((progress.elapsed, rows, bytes));
+        // The one before the window stays, so that there is always something to compare with.
+        while self.0.get(1).is_some_and(|second| second.0 + Self::WINDOW < progress.elapsed) {
+            self.0.pop_front();
+        }
+    }
+
+    fn rate(&self) -> String {
+        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else {
+            return rows_per_second(0, Duration::ZERO);
+        };
+        rows_per_second(last.1.saturating_sub(first.1), last.0.saturating_sub(first.0))
+    }
+}
+
 impl Lines {
     pub fn new(endless: bool, every: Duration) -> Self {
-        Lines { endless, every, last: None }
+        Lines { endless, every, last: None, recent: Recent::default() }
     }
 
     /// The line that is due, if one is.
     pub fn line(&mut self, progress: &Progress) -> Option<String> {
+        self.recent.note(progress);
         let now = Instant::now();
         let last = *self.last.get_or_insert(now);
         if !progress.asked && now.duration_since(last) < self.every {
             return None;
         }
         self.last = Some(now);
-        let head = if self.endless { endless_text(progress) } else { bounded_text(progress) };
+        let head = match self.endless {
+            true => endless_text(progress, &self.recent),
+            false => bounded_text(progress),
+        };
         Some(format!("{} {head}", units::clock_now()))
     }
 }
@@ -100,19 +136,21 @@ fn bounded_text(progress: &Progress) -> String {
     let sum = |get: fn(&TableProgress) -> u64| progress.tables.iter().map(get).sum::<u64>();
     let (rows, done, all) =
         (sum(|table| table.rows), sum(|table| table.done), sum(|table| table.total.unwrap_or(0)));
+    // Nothing is known of the extent before the group has given out its partitions.
+    let extent = match all {
+        0 => String::new(),
+        all => format!("{} of {} offsets ({}%), ", short(done), short(all), done * 100 / all),
+    };
     format!(
-        "loaded {} rows, {} of {} offsets ({}%), {}, {}{}",
+        "loaded {} rows, {extent}{}, {}{}",
         short(rows),
-        short(done),
-        short(all),
-        percent(done, all),
         rows_per_second(rows, progress.elapsed),
         bytes_per_second(sum(|table| table.bytes), progress.elapsed),
         waiting(progress)
     )
 }
 
-fn endless_text(progress: &Progress) -> String {
+fn endless_text(progress: &Progress, recent: &Recent) -> String {
     let rows: u64 = progress.tables.iter().map(|table| table.rows).sum();
     let lag = progress.lag.map_or("unknown".into(), short);
     let last =
@@ -120,7 +158,7 @@ fn endless_text(progress: &Progress) -> String {
     format!(
         "loaded {} rows, {}, lag {lag}, last load {last}, in flight {}{}",
         short(rows),
-        rows_per_second(rows, progress.elapsed),
+        recent.rate(),
         bytes(progress.in_flight_bytes),
         waiting(progress)
     )
@@ -146,7 +184,7 @@ fn table_text(table: &TableProgress, elapsed: Duration) -> String {
     }
 }
 
-fn total_text(progress: &Progress, more: usize) -> String {
+fn total_text(progress: &Progress, more: usize, rate: Option<String>) -> String {
     let rows: u64 = progress.tables.iter().map(|table| table.rows).sum();
     let mut text = match more {
         0 => String::new(),
@@ -159,6 +197,9 @@ fn total_text(progress: &Progress, more: usize) -> String {
         progress.in_flight_loads,
         bytes(progress.in_flight_bytes)
     ));
+    if let Some(rate) = rate {
+        text.push_str(&format!(" · {rate}"));
+    }
     if let Some(lag) = progress.lag.filter(|_| progress.tables.iter().all(|t| t.total.is_none())) {
         text.push_str(&format!(" · lag {}", short(lag)));
     }
@@ -170,11 +211,8 @@ fn total_text(progress: &Progress, more: usize) -> String {
 }
 
 fn waiting(progress: &Progress) -> String {
-    progress.waiting_for.as_ref().map(|why| format!(" · waiting: {why}")).unwrap_or_default()
-}
-
-fn percent(done: u64, all: u64) -> u64 {
-    (done * 100).checked_div(all).unwrap_or(100)
+    let why = progress.waiting_for.as_deref().map(safe);
+    why.map(|why| format!(" · waiting: {why}")).unwrap_or_default()
 }
 
 fn template(text: &str) -> ProgressStyle {
@@ -184,6 +222,33 @@ fn template(text: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_of_an_endless_run_is_that_of_the_last_seconds() {
+        let mut recent = Recent::default();
+        let mut at = |second: u64, rows: u64| {
+            let table = TableProgress { rows, ..TableProgress::default() };
+            let elapsed = Duration::from_secs(second);
+            recent.note(&Progress { tables: vec![table], elapsed, ..Progress::default() });
+            recent.rate()
+        };
+        assert_eq!(at(0, 0), "0 rows/s");
+        assert_eq!(at(10, 1000), "100 rows/s");
+        assert_eq!(at(20, 1000), "50 rows/s");
+        assert_eq!(at(31, 1000), "0 rows/s");
+    }
+
+    #[test]
+    fn before_its_extent_is_known_a_bounded_run_tells_no_percentage() {
+        assert_eq!(bounded_text(&Progress::default()), "loaded 0 rows, 0 rows/s, 0 B/s");
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_drive_the_terminal() {
+        let progress =
+            Progress { waiting_for: Some("busy \x1b[31m".into()), ..Progress::default() };
+        assert_eq!(waiting(&progress), " · waiting: busy \u{fffd}[31m");
+    }
 
     #[test]
     fn lines_come_at_their_interval_and_when_asked() {

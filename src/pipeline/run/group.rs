@@ -197,6 +197,10 @@ impl Run<'_> {
             self.bound_late_comers(&starts)?;
         }
         self.positions = Positions::new(&starts, &self.ends);
+        for (partition, offset) in &starts {
+            self.origins.entry(partition.clone()).or_insert(*offset);
+        }
+        self.watched.watch(&self.assigned);
         // What was given up does not count against `-c`.
         let live: u64 = self.batches.values().map(|batch| batch.records).sum();
         self.read_messages = self.books.read + live;

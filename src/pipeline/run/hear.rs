@@ -178,8 +178,8 @@ impl Run<'_> {
         if let Some(batch) = self.batches.get_mut(&ticket) {
             batch.kept.insert(table.clone(), vec![copy]);
         }
-        let compressed = batch::compress(self.job.target.compression, whole.body)
-            .expect("writing to memory cannot fail");
+        let packed = batch::compress(self.job.target.compression, &whole.body);
+        let compressed = packed.expect("writing to memory cannot fail").unwrap_or(whole.body);
         self.plan.budget.charge(compressed.len() as u64);
         self.plan.budget.release(whole.raw_bytes);
         let part = Part { body: compressed, ..whole };

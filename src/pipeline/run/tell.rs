@@ -34,15 +34,16 @@ impl Run<'_> {
         (self.report)(Event::Progress(progress));
     }
 
-    /// Records between what is committed and the end, as librdkafka last heard of it.
+    /// Records between what is committed and the end, as Kafka or librdkafka last told.
     fn lag(&self) -> Option<u64> {
         if !self.reading {
             return None;
         }
         let behind = |(partition, next): (&Partition, Offset)| {
             let committed = self.books.ranges.get(partition).map_or(next, |range| range.1);
-            let end = self.consumer.queue().cached_end(&partition.topic, partition.number)?;
-            Some(end.saturating_sub(committed.0))
+            let cached = self.consumer.queue().cached_end(&partition.topic, partition.number);
+            let asked = self.watched.of(partition).map(|end| end.0);
+            Some(cached.max(asked)?.saturating_sub(committed.0))
         };
         self.positions.all().map(behind).sum()
     }
@@ -55,16 +56,10 @@ impl Run<'_> {
                 let table = route::table(&self.job.routes, &partition.topic);
                 let entry = tables.entry(table.into()).or_default();
                 entry.table = table.into();
-                let range = self.books.ranges.get(partition);
-                let (first, done) = range.map_or((next, next), |range| *range);
-                let first = if range.is_some() {
-                    first
-                } else {
-                    self.positions.batch_first(partition).unwrap_or(next)
-                };
+                let first = self.origins.get(partition).copied().unwrap_or(next);
                 let end = self.ends.get(partition).copied().unwrap_or(first);
                 *entry.total.get_or_insert(0) += end.0.saturating_sub(first.0);
-                if range.is_some() {
+                if let Some((_, done)) = self.books.ranges.get(partition) {
                     entry.done += done.0.saturating_sub(first.0);
                 }
             }

@@ -6,6 +6,11 @@
 //! the intent that names them is written beside the *unchanged* offsets, and only then are the
 //! labels committed. Whoever finds an intent finishes it (`recovery.rs`).
 //!
+//! A server without the transaction interface gets plain loads ([`Settings::is_plain`]): the
+//! intent comes first and fixes which records a label stands for; the load follows, and whoever
+//! finds the intent loads just these records under the same label (`replay.rs`). StarRocks takes a
+//! label once, for as long as it remembers it.
+//!
 //! # For the executor
 //!
 //! One thread owns the consumer and the [`Machine`]. It feeds [`Machine::handle`] and carries out
@@ -22,6 +27,7 @@ pub mod label;
 mod litter;
 mod machine;
 mod recovery;
+mod replay;
 mod running;
 mod set;
 #[cfg(test)]
@@ -43,7 +49,7 @@ pub type Millis = u64;
 /// What is promised, and so which steps are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Protocol R: prepare, intend, commit.
+    /// Prepare, intend, commit; with plain loads: intend, load.
     ExactlyOnce,
     /// The same flow without intents: a crash between commit and cursor loads a batch twice.
     AtLeastOnce,
@@ -72,6 +78,9 @@ pub struct Table {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub mode: Mode,
+    /// No transactions: rows are kept by the executor and sent whole by [`Action::Commit`], which
+    /// is asked for again until the label is committed. Nothing is begun, prepared or rolled back.
+    pub is_plain: bool,
     /// Head of every label: [`Prefix::of_name`] of the connector's name.
     pub prefix: Prefix,
     pub database: String,
@@ -90,6 +99,8 @@ pub struct Settings {
     /// Hash of what a bounded `load` with an explicit start was asked for; recorded with every
     /// cursor of its group. A cursor of another request is refused.
     pub request: Option<u64>,
+    /// The request bounds the number of records: how many are loaded is recorded, too.
+    pub counts_records: bool,
     /// `--restart`: every partition is settled first and then started again, once per machine.
     pub restart: bool,
     /// `--settle`: recover, claim, and answer [`Action::Finished`] without reading anything.
@@ -132,6 +143,14 @@ pub struct Reading {
     pub owed: Vec<Owed>,
     /// The recorded end of a bounded load with an explicit start.
     pub until: Option<Offset>,
+}
+
+/// What a batch took from one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub range: OffsetRange,
+    /// Records in it, which gaps make fewer than its offsets.
+    pub records: u64,
 }
 
 /// How a commit of offsets ended.
@@ -259,7 +278,7 @@ pub enum Input {
     LoadFailed { label: Label, why: String },
     /// Batch `seq` is complete: every begin and every part was answered OK. `ends` says, per
     /// partition read from, how far (records dropped or set aside count as read).
-    Sealed { seq: Seq, ends: Vec<OffsetRange> },
+    Sealed { seq: Seq, ends: Vec<Taken> },
     /// Answer to [`Action::FlushDeadLetters`]: true if every dead letter is acknowledged.
     DeadLettersFlushed(bool),
 }
@@ -276,7 +295,21 @@ pub enum Action {
     ResolveStarts(Vec<Partition>),
     /// Drop every row and record in memory, and read on from these positions. Comes after every
     /// assignment and after every failed attempt; names every assigned partition.
-    Start(Vec<Reading>),
+    Start {
+        readings: Vec<Reading>,
+        /// Records loaded before these positions, where [`Settings::counts_records`]: by this run,
+        /// by earlier ones, by other processes when this one claimed.
+        counted: u64,
+        /// A claim was just acknowledged: no batch handed over before is on its way any more.
+        is_fresh: bool,
+    },
+    /// Load once more what a pending plain load was to load: read these ranges and nothing else,
+    /// assigned or not ([`Reading::until`] is their end), seal the batch when all are read, and
+    /// not before. Labels come from [`Machine::open`] as ever.
+    Replay {
+        seq: Seq,
+        readings: Vec<Reading>,
+    },
     /// Labels may be opened for batch `seq` from now on ([`Machine::open`]).
     Fill {
         seq: Seq,
@@ -290,6 +323,7 @@ pub enum Action {
         label: Label,
         timeout_s: u64,
     },
+    /// Commit a prepared label; with plain loads: send all its rows under it, now or once more.
     Commit {
         label: Label,
     },
@@ -316,6 +350,9 @@ pub enum Action {
     WakeAt(Millis),
     /// Batch finished: every label is committed. For the report and the audit trail.
     Done(Receipt),
+    /// A batch found pending is settled and claimed: what became of it. It may be one of an earlier
+    /// process, or one of this process that went through recovery.
+    Settled(Settlement),
     /// Answer to [`Input::Revoked`] and [`Input::Lost`]: the partitions may be given up.
     Released,
     /// Leave the group, wait `pause_ms`, subscribe again: a new generation shuts out late copies
@@ -340,6 +377,18 @@ pub struct Receipt {
     pub seq: Seq,
     pub ranges: Vec<OffsetRange>,
     pub labels: Vec<Label>,
+}
+
+/// A pending batch, as recovery left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    pub run: RunId,
+    pub seq: Seq,
+    /// On partitions of this process.
+    pub ranges: Vec<OffsetRange>,
+    pub committed: Vec<Label>,
+    /// Aborted, or taken for lost: their rows are read again.
+    pub aborted: Vec<Label>,
 }
 
 /// Answer to [`Machine::open`].
@@ -444,6 +493,16 @@ pub enum Note {
     Orphan {
         label: Label,
     },
+    /// A pending plain load is read from Kafka once more.
+    Replaying {
+        run: RunId,
+        seq: Seq,
+        partitions: usize,
+    },
+    /// It did not come through; step 1 judges anew.
+    ReplayFailed {
+        why: String,
+    },
     Rejoining {
         why: &'static str,
     },
@@ -475,6 +534,8 @@ pub enum Rule {
     R6Settled,
     /// Still in PREPARE: ask again.
     R7,
+    /// A plain load that is not committed: the same records again under its label.
+    R8,
 }
 
 impl fmt::Display for Rule {
@@ -490,6 +551,7 @@ impl fmt::Display for Rule {
             Rule::R6 => "R6: forgotten by the server, inferred to be committed",
             Rule::R6Settled => "R6: forgotten by the server, settled by evidence or by order",
             Rule::R7 => "R7: still loading, asking again",
+            Rule::R8 => "R8: intended but not loaded, loading the same records under its label",
         })
     }
 }
@@ -526,6 +588,10 @@ impl fmt::Display for Note {
             Note::Finalising { seq } => write!(f, "step 7: batch {seq} is final"),
             Note::RolledBack { seq, why } => write!(f, "batch {seq} rolled back: {why}"),
             Note::Orphan { label } => write!(f, "ending label `{label}`, left without an intent"),
+            Note::Replaying { run, seq, partitions } => {
+                write!(f, "step 1: reading batch {run}/{seq} again from {partitions} partitions")
+            }
+            Note::ReplayFailed { why } => write!(f, "the pending batch was not loaded: {why}"),
             Note::Rejoining { why } => write!(f, "leaving the group to join again: {why}"),
             Note::StartingOver { why } => write!(f, "going through step 1 again: {why}"),
         }
@@ -598,4 +664,8 @@ enum Mutation {
     AbortReadAsAborted,
     NoSecondFetch,
     OneRunPerProcess,
+    /// A plain load that is not committed is read again under a new label.
+    NotLoadedReadAsAborted,
+    /// Only the own part of a plain load is loaded again under its label.
+    OwnRangesReplayed,
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Millis;
+use super::Taken;
 use super::label::{Label, Prefix, RunId, Seq, TableHash};
-use crate::record::{OffsetRange, Partition};
+use crate::record::Partition;
 
 /// One attempt at a batch.
 #[derive(Debug, Clone)]
@@ -13,7 +14,7 @@ pub(super) struct Batch {
     pub(super) labels: BTreeMap<TableHash, Part>,
     pub(super) stage: Stage,
     /// What it covers; known once sealed.
-    pub(super) ends: Vec<OffsetRange>,
+    pub(super) ends: Vec<Taken>,
     /// No label of it can time out before, epoch seconds; 0: not under our control.
     pub(super) deadline_s: u64,
     /// How often its intent was written without an answer of OK.
@@ -43,6 +44,8 @@ pub(super) enum Commit {
     },
     /// To be committed again at this time.
     Again(Millis),
+    /// A plain load is under way under the label: its state is to be asked again at this time.
+    AskAgain(Millis),
     Done,
 }
 
@@ -113,6 +116,6 @@ impl Batch {
     }
 
     pub(super) fn covers(&self, partition: &Partition) -> bool {
-        self.ends.iter().any(|range| range.partition == *partition)
+        self.ends.iter().any(|taken| taken.range.partition == *partition)
     }
 }

@@ -6,9 +6,12 @@
 //! sk1;r=<run id>;n=<last sequence used>                                   idle, or a claim (n=0)
 //!    ;e=<end>;q=<partitions>;t=<tables>;x=<deadline, epoch s>;d=<database>;p=<prefix>   an intent
 //!    ;v=a          an abort of the intent was attempted
+//!    ;m=p          its labels are plain loads, sent only after it was written
+//!    ;k=<records>  records of the batch from this partition, where they are counted
 //!    ;o=<tables>,u=<until>     repeated, in offset order: rows owed to these tables only
 //!    ;c=<mapping fingerprint>  with an intent or an owed range
-//!    ;b=<request hash>[,<until>]   a bounded load with an explicit start: what was asked
+//!    ;b=<request hash>[,[<until>][,<records so far>]]   a bounded load with an explicit start:
+//!                  what was asked, where it ends, how many records count as loaded
 //! ```
 //!
 //! Tables are 8 hex digits each, one after the other. The database is percent-encoded. `p` makes
@@ -53,6 +56,11 @@ pub struct Intent {
     pub prefix: Prefix,
     /// `v=a`: somebody tried to abort; not that it happened.
     pub abort_attempted: bool,
+    /// `m=p`: nothing is prepared; each label is a plain load of exactly these ranges, sent after
+    /// the intent was written and repeated under the same name until it is committed.
+    pub is_plain: bool,
+    /// Records of this batch from this partition; kept where [`Request::counted`] is.
+    pub records: Option<u64>,
 }
 
 /// Rows up to `until` go to `tables` only.
@@ -69,6 +77,9 @@ pub struct Request {
     pub hash: u64,
     /// Where this partition ends, resolved when the run first started.
     pub until: Option<Offset>,
+    /// Records loaded from this partition up to the committed offset, where the request bounds
+    /// their number.
+    pub counted: Option<u64>,
 }
 
 /// Why a metadata string is refused.
@@ -115,10 +126,7 @@ impl Cursor {
             push(&mut text, format_args!(";c={:016x}", self.fingerprint));
         }
         if let Some(request) = &self.request {
-            push(&mut text, format_args!(";b={:016x}", request.hash));
-            if let Some(until) = request.until {
-                push(&mut text, format_args!(",{until}"));
-            }
+            request.write(&mut text);
         }
         text
     }
@@ -154,10 +162,16 @@ impl Cursor {
                 database: database.to_owned(),
                 prefix: prefix.clone(),
                 abort_attempted: true,
+                is_plain: true,
+                records: Some(u64::MAX),
             }),
             owed: owed.to_vec(),
             fingerprint: u64::MAX,
-            request: Some(Request { hash: u64::MAX, until: Some(Offset(u64::MAX)) }),
+            request: Some(Request {
+                hash: u64::MAX,
+                until: Some(Offset(u64::MAX)),
+                counted: Some(u64::MAX),
+            }),
         };
         limit_bytes.saturating_sub(longest.write().len()) / HASH_DIGITS
     }
@@ -178,6 +192,32 @@ impl Intent {
         if self.abort_attempted {
             text.push_str(";v=a");
         }
+        if self.is_plain {
+            text.push_str(";m=p");
+        }
+        if let Some(records) = self.records {
+            push(text, format_args!(";k={records}"));
+        }
+    }
+}
+
+impl Request {
+    /// Counts records as loaded, where their number matters.
+    pub(super) fn count(&mut self, records: u64) {
+        if let Some(counted) = &mut self.counted {
+            *counted += records;
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        push(text, format_args!(";b={:016x}", self.hash));
+        let until = self.until.map(|until| until.to_string());
+        match self.counted {
+            Some(counted) => {
+                push(text, format_args!(",{},{counted}", until.unwrap_or_default()));
+            }
+            None => until.iter().for_each(|until| push(text, format_args!(",{until}"))),
+        }
     }
 }
 
@@ -192,7 +232,7 @@ struct Raw<'a> {
 }
 
 /// Every key that stands at most once.
-const KEYS: &[u8; 11] = b"rneqtxdpvcb";
+const KEYS: &[u8; 13] = b"rneqtxdpvcbmk";
 
 impl<'a> Raw<'a> {
     fn take(&mut self, field: &'a str) -> Option<()> {
@@ -214,7 +254,7 @@ impl<'a> Raw<'a> {
     fn cursor(self) -> Option<Cursor> {
         let intent = match self.get(b'e') {
             Some(end) => Some(self.intent(offset(end)?)?),
-            None if b"qtxdpv".iter().any(|&key| self.get(key).is_some()) => return None,
+            None if b"qtxdpvmk".iter().any(|&key| self.get(key).is_some()) => return None,
             None => None,
         };
         let fingerprint = match self.get(b'c') {
@@ -241,6 +281,15 @@ impl<'a> Raw<'a> {
             Some("a") => true,
             Some(_) => return None,
         };
+        let is_plain = match self.get(b'm') {
+            None => false,
+            Some("p") => true,
+            Some(_) => return None,
+        };
+        let records = match self.get(b'k') {
+            None => None,
+            Some(text) => Some(number(text)?),
+        };
         let intent = Intent {
             end,
             partitions,
@@ -249,6 +298,8 @@ impl<'a> Raw<'a> {
             database: percent_decode(self.get(b'd')?)?,
             prefix: Prefix::parse(self.get(b'p')?)?,
             abort_attempted,
+            is_plain,
+            records,
         };
         (partitions > 0 && !intent.tables.is_empty()).then_some(intent)
     }
@@ -279,10 +330,15 @@ fn read_hashes(text: &str) -> Option<Vec<TableHash>> {
 }
 
 fn read_request(text: &str) -> Option<Request> {
-    match text.split_once(',') {
-        None => Some(Request { hash: hex64(text)?, until: None }),
-        Some((hash, until)) => Some(Request { hash: hex64(hash)?, until: Some(offset(until)?) }),
-    }
+    let (hash, rest) = text.split_once(',').map_or((text, None), |(hash, rest)| (hash, Some(rest)));
+    let hash = hex64(hash)?;
+    let Some(rest) = rest else { return Some(Request { hash, until: None, counted: None }) };
+    let (until, counted) = match rest.split_once(',') {
+        None => (Some(offset(rest)?), None),
+        Some(("", counted)) => (None, Some(number(counted)?)),
+        Some((until, counted)) => (Some(offset(until)?), Some(number(counted)?)),
+    };
+    Some(Request { hash, until, counted })
 }
 
 fn offset(text: &str) -> Option<Offset> {

@@ -99,6 +99,13 @@ impl Description {
         let is_aborting = carriers.iter().any(|intent| intent.abort_attempted);
         let any = |wanted: TxnState| labels.iter().any(|(_, state)| *state == wanted);
         let committed = labels.iter().filter(|(_, state)| state.is_committed()).count();
+        if intent.is_plain && committed < labels.len() {
+            return match is_complete && now / 1000 < intent.deadline_s {
+                _ if any(TxnState::Prepare) => NextStart::Apply(Rule::R7, found.offset),
+                true => NextStart::Apply(Rule::R8, end),
+                false => NextStart::Apply(Rule::R6Settled, found.offset),
+            };
+        }
         if any(TxnState::Unknown) {
             let is_inferable = is_complete && !is_aborting && now / 1000 < intent.deadline_s;
             return match is_inferable {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::{Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Progress, Recovery};
+use super::replay::{Outcome, Replay};
 use super::running::{Running, Turn};
 use super::{Action, Context, Failure, Input, Millis, Note, Opening, Settings};
 use crate::record::Partition;
@@ -36,6 +37,8 @@ enum Phase {
     Unassigned,
     /// Step 1.
     Recovering(Box<Recovery>),
+    /// Step 1 waits for a pending plain load to be loaded again.
+    Replaying(Box<Replay>),
     /// Steps 2 to 7.
     Running(Box<Running>),
     /// Finished or failed: nothing is answered any more but leftovers.
@@ -119,9 +122,25 @@ impl Machine {
                         Turn::Stay
                     }
                     Progress::Going => Turn::Stay,
+                    Progress::Replay(replay) => Turn::Replay(replay),
                     Progress::Claimed(claim) => Turn::Claimed(recovery.run, claim),
                     Progress::Rejoin(why) => Turn::Rejoin(why),
                     Progress::Fail(failure) => Turn::Fail(failure),
+                },
+            },
+            Phase::Replaying(replay) => match input {
+                Input::Revoked | Input::Lost | Input::DrainExpired => {
+                    replay.give_up(&mut cx);
+                    Turn::Release
+                }
+                Input::Stop => {
+                    replay.give_up(&mut cx);
+                    Turn::Finish
+                }
+                input => match replay.handle(input, &mut cx) {
+                    Outcome::Going => Turn::Stay,
+                    Outcome::StartOver(why) => Turn::StartOver(why),
+                    Outcome::Fail(failure) => Turn::Fail(failure),
                 },
             },
             Phase::Running(running) => running.handle(input, &mut self.litter, &mut cx),
@@ -146,8 +165,10 @@ impl Machine {
         match turn {
             Turn::Stay => {}
             Turn::Assigned(Input::Assigned { run, partitions }) => {
-                if let Phase::Running(running) = &mut self.phase {
-                    running.abandon(&mut self.litter, &mut cx);
+                match &mut self.phase {
+                    Phase::Running(running) => running.abandon(&mut self.litter, &mut cx),
+                    Phase::Replaying(replay) => replay.give_up(&mut cx),
+                    Phase::Unassigned | Phase::Recovering(_) | Phase::Over => {}
                 }
                 let mut recovery = Box::new(Recovery::new(run, partitions, now));
                 // Nothing has been asked yet, so this only asks for the fetch.
@@ -155,10 +176,12 @@ impl Machine {
                 self.phase = Phase::Recovering(recovery);
             }
             Turn::Assigned(_) => {}
+            Turn::Replay(replay) => self.phase = Phase::Replaying(replay),
             Turn::Claimed(run, claim) => {
                 self.rejoins = 0;
                 let tables: Vec<TableHash> = self.names.keys().copied().collect();
-                for (dead, last) in &claim.dead_runs {
+                let dead_runs = claim.dead_runs.iter().filter(|_| !self.settings.is_plain);
+                for (dead, last) in dead_runs {
                     self.litter.search(
                         &self.settings.prefix,
                         *dead,
@@ -167,7 +190,8 @@ impl Machine {
                         &mut cx,
                     );
                 }
-                let mut running = Box::new(Running::new(run, claim.places));
+                let mut running =
+                    Box::new(Running::new(run, claim.places, claim.counted_elsewhere));
                 let next = if self.settings.settle_only {
                     cx.act(Action::Finished);
                     Phase::Over
@@ -217,8 +241,11 @@ impl Machine {
         if let Some(other) = self.names.get(&hash).filter(|name| *name != table) {
             return Opening::Collision { other: other.clone() };
         }
-        let Phase::Running(running) = &mut self.phase else { return Opening::NotFilling };
-        let opening = running.open(seq, hash, &self.settings);
+        let opening = match &mut self.phase {
+            Phase::Running(running) => running.open(seq, hash, &self.settings),
+            Phase::Replaying(replay) => replay.open(seq, hash),
+            Phase::Unassigned | Phase::Recovering(_) | Phase::Over => Opening::NotFilling,
+        };
         if matches!(opening, Opening::New(_)) {
             self.names.insert(hash, table.to_owned());
         }
@@ -229,7 +256,7 @@ impl Machine {
     pub fn is_idle(&self) -> bool {
         let is_quiet = match &self.phase {
             Phase::Unassigned | Phase::Over => true,
-            Phase::Recovering(_) => false,
+            Phase::Recovering(_) | Phase::Replaying(_) => false,
             Phase::Running(running) => running.is_idle(),
         };
         is_quiet && self.litter.is_empty()
@@ -239,7 +266,7 @@ impl Machine {
 impl Turn {
     fn ends_assignment(&self) -> bool {
         match self {
-            Turn::Stay | Turn::Claimed(..) | Turn::Finish => false,
+            Turn::Stay | Turn::Claimed(..) | Turn::Replay(_) | Turn::Finish => false,
             Turn::Assigned(_)
             | Turn::Release
             | Turn::StartOver(_)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cursor::{Cursor, Intent, Owed, Request};
 use super::label::{Label, RunId, Seq, TableHash};
+use super::replay::Replay;
 use super::set::{Need, Set};
 use super::{
     Action, Answer, Context, CursorWrite, Doubt, Failure, Fetched, Input, Millis, Note, Op, Rule,
@@ -66,6 +67,8 @@ pub(super) struct Place {
 pub(super) enum Progress {
     Going,
     Claimed(Claim),
+    /// A pending plain load has to be read and loaded again before anything is claimed.
+    Replay(Box<Replay>),
     Rejoin(&'static str),
     Fail(Failure),
 }
@@ -77,6 +80,8 @@ pub(super) struct Claim {
     pub(super) restarted: BTreeSet<Partition>,
     /// Run ids that this claim has made dead, each with the highest sequence number recorded.
     pub(super) dead_runs: Vec<(RunId, Seq)>,
+    /// Records of the request loaded from partitions of others, as far as they are known.
+    pub(super) counted_elsewhere: u64,
 }
 
 impl Recovery {
@@ -204,10 +209,14 @@ impl Recovery {
             }
             (Stage::Claiming, WriteOutcome::Ok) => {
                 cx.say(Note::Claimed { run: self.run });
+                for set in &self.sets {
+                    cx.act(Action::Settled(set.settlement()));
+                }
                 Ok(Progress::Claimed(Claim {
                     places: std::mem::take(&mut self.claim),
                     restarted: std::mem::take(&mut self.restarting),
                     dead_runs: self.dead_runs(cx),
+                    counted_elsewhere: self.counted_elsewhere(cx.settings),
                 }))
             }
             (Stage::Claiming, WriteOutcome::Unknown(WriteError::Denied)) => {
@@ -249,6 +258,18 @@ impl Recovery {
         runs.filter_map(|run| Some((run, highest(run)?))).collect()
     }
 
+    /// Batches of others that are pending count as loaded: they will be.
+    fn counted_elsewhere(&self, settings: &Settings) -> u64 {
+        let others = self.found.iter().filter(|(partition, _)| !self.own.contains(*partition));
+        let counted = others.filter_map(|(_, found)| {
+            let cursor = found.cursor.as_ref()?;
+            let request = cursor.request.filter(|r| Some(r.hash) == settings.request)?;
+            let pending = cursor.intent.as_ref().and_then(|intent| intent.records);
+            Some(request.counted? + pending.unwrap_or(0))
+        });
+        counted.sum()
+    }
+
     /// An answer for other partitions belongs to an assignment that is over.
     fn started(&mut self, starts: Vec<StartAt>) {
         let starts: BTreeMap<Partition, StartAt> =
@@ -287,16 +308,21 @@ impl Recovery {
             _ => return Ok(Progress::Going),
         }
         let mut needs_refetch = false;
+        let mut replay = None;
         for index in 0..self.sets.len() {
             match self.sets[index].drive(cx)? {
                 Need::Nothing => {}
                 Need::Refetch => needs_refetch = true,
+                Need::Replay => replay = Some(index),
                 Need::Abort => {
                     cx.act(Action::WriteOffsets(self.abort_writes(index)));
                     self.stage = Stage::Aborting(index);
                     return Ok(Progress::Going);
                 }
             }
+        }
+        if let Some(index) = replay {
+            return Ok(Progress::Replay(Box::new(self.sets[index].replay(cx))));
         }
         if needs_refetch {
             cx.act(Action::FetchOffsets);
@@ -358,15 +384,15 @@ impl Recovery {
     /// Where one own partition goes on.
     fn place(&self, partition: &Partition, cx: &mut Context<'_>) -> Result<Place, Failure> {
         if let Some(start) = self.starts.get(partition) {
-            let until = start.until;
-            let request = cx.settings.request.map(|hash| Request { hash, until });
+            let request = request(start.until, cx.settings);
             return Ok(Place { position: start.offset, owed: vec![], request });
         }
         let found = &self.found[partition];
         let Some(cursor) = &found.cursor else {
-            let request = cx.settings.request.map(|hash| Request { hash, until: None });
+            let request = request(None, cx.settings);
             return Ok(Place { position: found.offset, owed: vec![], request });
         };
+        let mut request = cursor.request;
         let (position, mut owed) = match self.sets.iter().find(|set| set.own.contains(partition)) {
             None => (found.offset, cursor.owed.clone()),
             Some(set) => settled(set, found, cursor, cx),
@@ -375,7 +401,12 @@ impl Recovery {
         if !owed.is_empty() && cursor.fingerprint != cx.settings.fingerprint {
             return Err(in_doubt(partition, found, cursor, Doubt::MappingChanged));
         }
-        let place = Place { position, owed, request: cursor.request };
+        if let (Some(request), Some(intent)) = (&mut request, &cursor.intent)
+            && position == intent.end
+        {
+            request.count(intent.records.unwrap_or(0));
+        }
+        let place = Place { position, owed, request };
         let limit = cx.settings.metadata_limit_bytes;
         if !place.owed.is_empty()
             && place.cursor(self.run, Seq(0), cx.settings).write().len() > limit
@@ -400,10 +431,19 @@ impl Place {
     }
 
     /// Moves on, leaving what was owed below behind.
-    pub(super) fn advance(&mut self, to: Offset) {
+    pub(super) fn advance(&mut self, to: Offset, records: u64) {
         self.position = to;
+        if let Some(request) = &mut self.request {
+            request.count(records);
+        }
         self.owed.retain(|owed| owed.until > to);
     }
+}
+
+/// What a partition that begins records of the request.
+fn request(until: Option<Offset>, settings: &Settings) -> Option<Request> {
+    let counted = settings.counts_records.then_some(0);
+    settings.request.map(|hash| Request { hash, until, counted })
 }
 
 /// Rules R2, R4 and R5 for one partition of a settled set.

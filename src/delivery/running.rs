@@ -10,16 +10,20 @@ use super::cursor::{Cursor, Intent};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Claim, Place, RETRY_MS, read_all};
+use super::replay::Replay;
 use super::{
     Action, Answer, Context, CursorWrite, Failure, Fetched, Input, Millis, Mode, Note, Op, Opening,
-    Reading, Receipt, Refusal, Settings, TxnState, WriteError, WriteOutcome,
+    Reading, Receipt, Refusal, Settings, Taken, TxnState, WriteError, WriteOutcome,
 };
-use crate::record::{Offset, OffsetRange, Partition};
+use crate::record::{Offset, Partition};
 
 /// A batch is finalised alone if no intent has taken its cursors along by then.
 const FINALISE_ALONE_MS: Millis = 1_000;
 /// Most tables in one batch; fewer where the metadata limit says so.
 const MOST_TABLES: usize = 256;
+/// StarRocks' default `label_keep_max_second`: a plain load's label is believed to be remembered so
+/// long. 1,000 other loads of the database can end that sooner.
+const LABEL_KEPT_S: u64 = 259_200;
 /// An intent written this often in vain is left to recovery.
 const INTENT_TRIES: u32 = 5;
 /// First pause before a failed batch is attempted again; doubles up to [`LONGEST_PAUSE_MS`].
@@ -32,6 +36,7 @@ pub(super) enum Turn {
     Stay,
     Assigned(Input),
     Claimed(RunId, Claim),
+    Replay(Box<Replay>),
     Release,
     Finish,
     StartOver(&'static str),
@@ -44,6 +49,8 @@ pub(super) enum Turn {
 pub(super) struct Running {
     run: RunId,
     places: BTreeMap<Partition, Place>,
+    /// Records of the request that partitions of others had loaded at the claim.
+    counted_elsewhere: u64,
     /// The last sequence number used.
     seq: Seq,
     filling: Option<Batch>,
@@ -81,10 +88,15 @@ enum Leaving {
 }
 
 impl Running {
-    pub(super) fn new(run: RunId, places: BTreeMap<Partition, Place>) -> Running {
+    pub(super) fn new(
+        run: RunId,
+        places: BTreeMap<Partition, Place>,
+        counted_elsewhere: u64,
+    ) -> Running {
         Running {
             run,
             places,
+            counted_elsewhere,
             seq: Seq(0),
             filling: None,
             committing: None,
@@ -104,7 +116,7 @@ impl Running {
 
     /// Begins reading after a claim.
     pub(super) fn begin(&mut self, cx: &mut Context<'_>) {
-        self.start(cx);
+        self.start(true, cx);
         self.fill(cx);
     }
 
@@ -222,7 +234,8 @@ impl Running {
         if !batch.labels.is_empty() {
             cx.say(Note::RolledBack { seq: batch.seq, why: why.to_owned() });
         }
-        for part in batch.labels.into_values() {
+        // A plain load has begun nothing that could be ended.
+        for part in batch.labels.into_values().filter(|_| !cx.settings.is_plain) {
             litter.end(part.label, part.begin_is_lost, cx);
         }
     }
@@ -234,19 +247,25 @@ impl Running {
         self.failures += 1;
         self.fill_at = cx.now + pause;
         if self.leaving.is_none() && !self.tainted {
-            self.start(cx);
+            self.start(false, cx);
         }
         Turn::Stay
     }
 
-    fn start(&mut self, cx: &mut Context<'_>) {
+    fn start(&mut self, is_fresh: bool, cx: &mut Context<'_>) {
         let reading = |(partition, place): (&Partition, &Place)| Reading {
             partition: partition.clone(),
             from: place.position,
             owed: place.owed.clone(),
             until: place.request.and_then(|request| request.until),
         };
-        cx.act(Action::Start(self.places.iter().map(reading).collect()));
+        let counted = |place: &Place| place.request.and_then(|request| request.counted);
+        let own: u64 = self.places.values().filter_map(counted).sum();
+        cx.act(Action::Start {
+            readings: self.places.iter().map(reading).collect(),
+            counted: own + self.counted_elsewhere,
+            is_fresh,
+        });
     }
 
     /// Lets the executor fill the next batch, if it may.
@@ -273,13 +292,13 @@ impl Running {
         self.filling = Some(Batch::new(self.seq));
     }
 
-    fn sealed(&mut self, seq: Seq, ends: Vec<OffsetRange>, cx: &mut Context<'_>) -> Turn {
+    fn sealed(&mut self, seq: Seq, ends: Vec<Taken>, cx: &mut Context<'_>) -> Turn {
         let Some(batch) =
             self.filling.as_mut().filter(|b| b.seq == seq && b.stage == Stage::Filling)
         else {
             return Turn::Stay;
         };
-        for range in &ends {
+        for Taken { range, .. } in &ends {
             match self.places.get(&range.partition) {
                 Some(place) if range.first >= place.position && range.next > range.first => {}
                 _ => {
@@ -290,11 +309,12 @@ impl Running {
             }
         }
         batch.ends = ends;
-        let timeout_s = cx.settings.prepared_timeout_s;
+        let timeout_s =
+            if cx.settings.is_plain { LABEL_KEPT_S } else { cx.settings.prepared_timeout_s };
         let trusted_s = timeout_s - timeout_s / 10;
-        batch.deadline_s =
-            if cx.settings.prepared_timeout_is_ours { cx.now / 1000 + trusted_s } else { 0 };
-        if batch.labels.is_empty() {
+        let is_known = cx.settings.is_plain || cx.settings.prepared_timeout_is_ours;
+        batch.deadline_s = if is_known { cx.now / 1000 + trusted_s } else { 0 };
+        if batch.labels.is_empty() || cx.settings.is_plain {
             batch.stage = Stage::FlushingDeadLetters;
             cx.act(Action::FlushDeadLetters);
             return Turn::Stay;
@@ -447,7 +467,7 @@ impl Running {
         let Some(batch) = self.filling.as_ref() else { return Turn::Stay };
         cx.say(Note::Intending { seq: batch.seq, partitions: batch.ends.len() });
         let mut writes = vec![];
-        for range in &batch.ends {
+        for Taken { range, records } in &batch.ends {
             let place = &self.places[&range.partition];
             let mut cursor = place.cursor(self.run, batch.seq, cx.settings);
             cursor.intent = Some(Intent {
@@ -458,6 +478,8 @@ impl Running {
                 database: cx.settings.database.clone(),
                 prefix: cx.settings.prefix.clone(),
                 abort_attempted: false,
+                is_plain: cx.settings.is_plain,
+                records: place.request.and_then(|request| request.counted).and(Some(*records)),
             });
             writes.push(CursorWrite {
                 partition: range.partition.clone(),
@@ -468,7 +490,7 @@ impl Running {
         if let Some(finalise) = &self.finalise {
             let rest = finalise.ends.iter().filter(|(p, _)| !batch.covers(p));
             for (partition, end) in rest {
-                writes.push(self.idle_write(partition, *end, finalise.seq, cx.settings));
+                writes.push(self.idle_write(partition, *end, 0, finalise.seq, cx.settings));
             }
         }
         self.write(Writing::Intent, writes, cx)
@@ -483,9 +505,11 @@ impl Running {
         }
         batch.stage = Stage::Emptying;
         let seq = batch.seq;
-        let ends: Vec<_> = batch.ends.iter().map(|r| (r.partition.clone(), r.next)).collect();
-        let writes =
-            ends.iter().map(|(p, end)| self.idle_write(p, *end, seq, cx.settings)).collect();
+        let ends = batch.ends.clone();
+        let idle = |Taken { range, records }: &Taken| {
+            self.idle_write(&range.partition, range.next, *records, seq, cx.settings)
+        };
+        let writes = ends.iter().map(idle).collect();
         self.write(Writing::Empty, writes, cx)
     }
 
@@ -495,7 +519,7 @@ impl Running {
         cx.say(Note::Finalising { seq: finalise.seq });
         let (seq, ends) = (finalise.seq, &finalise.ends);
         let writes =
-            ends.iter().map(|(p, end)| self.idle_write(p, *end, seq, cx.settings)).collect();
+            ends.iter().map(|(p, end)| self.idle_write(p, *end, 0, seq, cx.settings)).collect();
         self.write(Writing::Finalise, writes, cx)
     }
 
@@ -505,15 +529,17 @@ impl Running {
         Turn::Stay
     }
 
+    /// The cursor at `end`; `records` of it are not counted yet.
     fn idle_write(
         &self,
         partition: &Partition,
         end: Offset,
+        records: u64,
         seq: Seq,
         settings: &Settings,
     ) -> CursorWrite {
         let mut place = self.places[partition].clone();
-        place.advance(end);
+        place.advance(end, records);
         let metadata = place.cursor(self.run, seq, settings).write();
         CursorWrite { partition: partition.clone(), offset: end, metadata }
     }
@@ -630,7 +656,7 @@ impl Running {
             Err(failure) => return Turn::Fail(failure),
         };
         let mut landed = 0;
-        for range in &batch.ends {
+        for Taken { range, .. } in &batch.ends {
             let cursor = found.get(&range.partition).and_then(|found| found.cursor.as_ref());
             match cursor {
                 Some(cursor) if cursor.run == self.run => {
@@ -669,9 +695,9 @@ impl Running {
     }
 
     fn advance(&mut self, batch: &Batch) {
-        for range in &batch.ends {
+        for Taken { range, records } in &batch.ends {
             if let Some(place) = self.places.get_mut(&range.partition) {
-                place.advance(range.next);
+                place.advance(range.next, *records);
             }
         }
     }
@@ -691,6 +717,19 @@ impl Running {
             cx.say(Note::State { label: label.clone(), state });
         }
         let again = Commit::Again(cx.now + RETRY_MS);
+        if cx.settings.is_plain
+            && cx.settings.mode == Mode::ExactlyOnce
+            && let (Commit::AskingState { .. }, Op::AskState, Answer::State(state)) =
+                (part.commit, op, &answer)
+        {
+            // Never another label: this one may still be loaded by a request on its way.
+            part.commit = match state {
+                TxnState::Committed | TxnState::Visible => Commit::Done,
+                TxnState::Aborted | TxnState::Unknown => again,
+                TxnState::Prepare | TxnState::Prepared => Commit::AskAgain(cx.now + RETRY_MS),
+            };
+            return Turn::Stay;
+        }
         part.commit = match (part.commit, op, answer) {
             (Commit::Asked, Op::Commit, Answer::Ok) => Commit::Done,
             (Commit::Asked, Op::Commit, answer) => {
@@ -726,7 +765,11 @@ impl Running {
         for part in self.committing.iter_mut().flat_map(|batch| batch.labels.values_mut()) {
             match part.commit {
                 Commit::Again(at) if at <= cx.now => part.ask_commit(cx),
-                Commit::Again(at) => cx.wake_at(at),
+                Commit::AskAgain(at) if at <= cx.now => {
+                    part.commit = Commit::AskingState { refused: false };
+                    cx.act(Action::AskState { label: part.label.clone() });
+                }
+                Commit::Again(at) | Commit::AskAgain(at) => cx.wake_at(at),
                 Commit::NotYet | Commit::Asked | Commit::AskingState { .. } | Commit::Done => {}
             }
         }
@@ -744,7 +787,7 @@ impl Running {
         let at_once = cx.settings.mode == Mode::AtLeastOnce;
         self.finalise = Some(Finalise {
             seq: batch.seq,
-            ends: batch.ends.iter().map(|r| (r.partition.clone(), r.next)).collect(),
+            ends: batch.ends.iter().map(|t| (t.range.partition.clone(), t.range.next)).collect(),
             due: if at_once { cx.now } else { cx.now + FINALISE_ALONE_MS },
         });
         self.done(&batch, cx);
@@ -753,7 +796,7 @@ impl Running {
     fn done(&self, batch: &Batch, cx: &mut Context<'_>) {
         cx.act(Action::Done(Receipt {
             seq: batch.seq,
-            ranges: batch.ends.clone(),
+            ranges: batch.ends.iter().map(|taken| taken.range.clone()).collect(),
             labels: batch.labels.values().map(|part| part.label.clone()).collect(),
         }));
     }
@@ -771,7 +814,7 @@ impl Part {
     }
 }
 
-fn describe(answer: &Answer) -> String {
+pub(super) fn describe(answer: &Answer) -> String {
     match answer {
         Answer::Ok => "ok".into(),
         Answer::Lost => "no answer".into(),

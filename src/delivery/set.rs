@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cursor::{Cursor, Intent};
+use super::cursor::{Cursor, Intent, Owed};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::recovery::{Found, RETRY_MS};
+use super::replay::Replay;
 use super::{
-    Action, Answer, Context, Doubt, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule, TxnState,
+    Action, Answer, Context, Doubt, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule,
+    Settlement, TxnState,
 };
 use crate::record::{OffsetRange, Partition};
 
@@ -17,6 +19,8 @@ use crate::record::{OffsetRange, Partition};
 pub(super) const PROOF_MS: Millis = 120_000;
 /// A commit refused for this long while the label stays PREPARED will never succeed (R3b).
 const REFUSED_MS: Millis = 120_000;
+/// A history that does not answer so often is taken for none.
+const HISTORY_TRIES: u32 = 5;
 /// One cycle of R7.
 const CYCLE_MS: Millis = 5_000;
 
@@ -28,6 +32,11 @@ pub(super) struct Set {
     pub(super) own: Vec<Partition>,
     pub(super) labels: BTreeMap<Label, Look>,
     ranges: Vec<OffsetRange>,
+    /// What was owed on each of these ranges before.
+    owed: Vec<Vec<Owed>>,
+    /// Its labels are plain loads.
+    is_plain: bool,
+    fingerprint: u64,
     /// Every partition of the batch carries the intent, by the last fetch.
     is_complete: bool,
     /// A record says `v=a`, by the last fetch or by our own acknowledged write.
@@ -44,6 +53,8 @@ pub(super) enum Need {
     Refetch,
     /// Write `v=a` to the own intents before a rollback.
     Abort,
+    /// Load the batch once more under its labels.
+    Replay,
 }
 
 /// What is known and under way for one label.
@@ -55,6 +66,8 @@ pub(super) struct Look {
     /// When the first full round of UNKNOWN was answered.
     unknown_since: Option<Millis>,
     prepare_seen: u32,
+    /// Questions to the load history that were not answered.
+    history_lost: u32,
     /// To be rolled back once `v=a` is acknowledged.
     doomed: bool,
 }
@@ -78,6 +91,8 @@ enum At {
     AskingHistory,
     /// Nothing can prove what became of it.
     Forgotten,
+    /// A plain load that is not committed, though its records may be under way.
+    NotLoaded,
     Settled {
         committed: bool,
     },
@@ -90,6 +105,7 @@ impl Look {
             refused_since: None,
             unknown_since: None,
             prepare_seen: 0,
+            history_lost: 0,
             doomed: false,
         }
     }
@@ -108,6 +124,9 @@ impl Set {
             own: vec![partition],
             labels: cursor.labels().into_iter().map(|label| (label, Look::new())).collect(),
             ranges: vec![],
+            owed: vec![],
+            is_plain: intent.is_plain,
+            fingerprint: cursor.fingerprint,
             is_complete: false,
             abort_seen: false,
             own_abort: false,
@@ -139,6 +158,9 @@ impl Set {
                 next: intent.end,
             })
             .collect();
+        let owed =
+            |found: &Found| found.cursor.as_ref().map(|c| c.owed.clone()).unwrap_or_default();
+        self.owed = carriers.iter().map(|(_, found, _)| owed(found)).collect();
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -149,6 +171,25 @@ impl Set {
         let committed =
             self.labels.iter().filter(|(_, look)| look.at == At::Settled { committed: true });
         committed.map(|(label, _)| label.table).collect()
+    }
+
+    /// What became of it, for the report.
+    pub(super) fn settlement(&self) -> Settlement {
+        let of = |wanted: bool| {
+            let labels = self
+                .labels
+                .iter()
+                .filter(move |(_, look)| (look.at == At::Settled { committed: true }) == wanted);
+            labels.map(|(label, _)| label.clone()).collect()
+        };
+        let own = self.ranges.iter().filter(|range| self.own.contains(&range.partition));
+        Settlement {
+            run: self.run,
+            seq: self.seq,
+            ranges: own.cloned().collect(),
+            committed: of(true),
+            aborted: of(false),
+        }
     }
 
     pub(super) fn abort_acknowledged(&mut self) {
@@ -172,9 +213,12 @@ impl Set {
             cx.say(Note::State { label: label.clone(), state });
         }
         let retry = At::Due(cx.now + RETRY_MS);
+        let is_plain = self.is_plain;
+        let is_remembered = is_plain && cx.now / 1000 < self.deadline_s;
         look.at = match (look.at, op, answer) {
             (At::Asking | At::AskingAll, Op::AskState | Op::AskStateEverywhere, answer) => {
                 match answer {
+                    Answer::State(state) if is_plain => At::of_plain_load(state, cx),
                     Answer::State(state) => look.state(label, state, op, may_press, cx),
                     _ => retry,
                 }
@@ -206,8 +250,15 @@ impl Set {
             },
             (At::AskingHistory, Op::AskHistory, answer) => match answer {
                 Answer::Finished(true) => At::Settled { committed: true },
+                Answer::Finished(false) if is_remembered => At::NotLoaded,
                 Answer::Finished(false) => At::Forgotten,
-                _ => At::HistoryDue(cx.now + RETRY_MS),
+                _ if look.history_lost < HISTORY_TRIES => {
+                    look.history_lost += 1;
+                    At::HistoryDue(cx.now + RETRY_MS)
+                }
+                // Old servers and narrow rights have no history: no evidence.
+                _ if is_remembered => At::NotLoaded,
+                _ => At::Forgotten,
             },
             // Late answers to something given up since.
             (at, _, _) => at,
@@ -218,6 +269,9 @@ impl Set {
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Result<Need, Failure> {
         for (label, look) in &mut self.labels {
             look.ask_if_due(label, cx);
+        }
+        if self.is_plain {
+            return self.drive_plain(cx);
         }
         if self.decide_prepared(cx) == Need::Abort {
             return Ok(Need::Abort);
@@ -240,10 +294,53 @@ impl Set {
             return Ok(Need::Refetch);
         }
         if self.labels.values().any(|look| look.at == At::Forgotten) {
-            self.settle_forgotten(cx)?;
+            self.settle_forgotten(Doubt::Forgotten, cx)?;
             return self.drive(cx);
         }
         Ok(Need::Nothing)
+    }
+
+    /// R8: an intent of plain loads only ever rolls forward, under its own labels, because the load
+    /// of an earlier owner may still be on its way.
+    fn drive_plain(&mut self, cx: &mut Context<'_>) -> Result<Need, Failure> {
+        let is_known = |at: At| matches!(at, At::Settled { .. } | At::NotLoaded | At::Forgotten);
+        if self.is_settled() || !self.labels.values().all(|look| is_known(look.at)) {
+            return Ok(Need::Nothing);
+        }
+        #[cfg(test)]
+        if cx.mutated(super::Mutation::NotLoadedReadAsAborted) {
+            for look in self.labels.values_mut().filter(|look| look.at == At::NotLoaded) {
+                look.at = At::Settled { committed: false };
+            }
+            return Ok(Need::Nothing);
+        }
+        let is_doubtful = self.labels.values().any(|look| look.at == At::Forgotten);
+        let is_same = self.fingerprint == cx.settings.fingerprint;
+        if self.is_complete && !is_doubtful && is_same {
+            self.rule(Rule::R8, cx);
+            return Ok(Need::Replay);
+        }
+        for look in self.labels.values_mut().filter(|look| look.at == At::NotLoaded) {
+            look.at = At::Forgotten;
+        }
+        let why = if is_same { Doubt::Forgotten } else { Doubt::MappingChanged };
+        self.settle_forgotten(why, cx)?;
+        Ok(Need::Nothing)
+    }
+
+    /// What is to be loaded again, once [`Need::Replay`] was answered.
+    pub(super) fn replay(&self, cx: &mut Context<'_>) -> Replay {
+        let missing = self.labels.iter().filter(|(_, look)| look.at == At::NotLoaded);
+        let labels = missing.map(|(label, _)| label.clone()).collect();
+        let both = self.ranges.iter().cloned().zip(self.owed.iter().cloned());
+        #[cfg(test)]
+        let both = both.filter(|(range, _)| {
+            self.own.contains(&range.partition) || !cx.mutated(super::Mutation::OwnRangesReplayed)
+        });
+        let (ranges, owed) = both.unzip();
+        let replay = Replay::new(self.run, self.seq, labels, ranges, owed);
+        replay.begin(cx);
+        replay
     }
 
     /// R3, R3a, R3b and R7 for labels that answered PREPARED or PREPARE.
@@ -317,7 +414,7 @@ impl Set {
     }
 
     /// R6 and R6′ where nothing is proven: key tables, the operator's word, or a stop.
-    fn settle_forgotten(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+    fn settle_forgotten(&mut self, why: Doubt, cx: &mut Context<'_>) -> Result<(), Failure> {
         let is_idempotent = |label: &Label| {
             let mut tables = cx.settings.tables.iter();
             tables.any(|table| table.is_idempotent && TableHash::of(&table.name) == label.table)
@@ -332,7 +429,7 @@ impl Set {
                 return Err(Failure::InDoubt {
                     labels: forgotten.map(|(label, _)| label.clone()).collect(),
                     partitions: self.ranges.clone(),
-                    why: Doubt::Forgotten,
+                    why,
                 });
             }
         };
@@ -341,6 +438,19 @@ impl Set {
             look.at = At::Settled { committed };
         }
         Ok(())
+    }
+}
+
+impl At {
+    /// What the state of a plain load's label leads to.
+    fn of_plain_load(state: TxnState, cx: &mut Context<'_>) -> At {
+        match state {
+            TxnState::Committed | TxnState::Visible => At::Settled { committed: true },
+            // Somebody loads it, or did and died.
+            TxnState::Prepare | TxnState::Prepared => At::Due(cx.now + CYCLE_MS),
+            TxnState::Aborted => At::NotLoaded,
+            TxnState::Unknown => At::HistoryDue(cx.now),
+        }
     }
 }
 

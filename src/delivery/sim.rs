@@ -15,7 +15,7 @@ use world::{End, FAULTS, Fault, Schedule, World};
 use super::{Mode, Mutation};
 
 fn schedule(seed: u64, faults: Vec<(usize, Fault)>) -> Schedule {
-    Schedule { seed, processes: 2, mode: Mode::ExactlyOnce, faults, mutation: None }
+    Schedule { seed, processes: 2, mode: Mode::ExactlyOnce, plain: false, faults, mutation: None }
 }
 
 fn run(schedule: &Schedule) -> End {
@@ -75,7 +75,14 @@ fn sampled(seed: u64) -> Schedule {
         step += 1 + dice.roll(span);
         faults.push((step, FAULTS[dice.roll(FAULTS.len())]));
     }
-    Schedule { seed, processes, mode: Mode::ExactlyOnce, faults, mutation: None }
+    Schedule { seed, processes, mode: Mode::ExactlyOnce, plain: false, faults, mutation: None }
+}
+
+/// The same against a server without transactions. Its labels stay remembered: that is the
+/// condition under which the promise holds.
+fn plain(schedule: Schedule) -> Schedule {
+    let faults = schedule.faults.into_iter().filter(|(_, fault)| *fault != Fault::Sweep).collect();
+    Schedule { plain: true, faults, ..schedule }
 }
 
 /// How many schedules ran, and how many of them ended in doubt.
@@ -122,10 +129,34 @@ fn sampled_faults_in_any_order_are_survived() {
 }
 
 #[test]
+fn plain_loads_are_loaded_once_while_their_labels_are_remembered() {
+    let first = number("STARSINK_SIM_SEED").unwrap_or(1);
+    let mut tally = Tally::default();
+    let End::Rest(steps) = check(&plain(schedule(0, vec![]))) else { panic!("not at rest") };
+    for step in 1..=steps {
+        for fault in FAULTS {
+            tally.run(&plain(schedule(0, vec![(step, fault)])));
+        }
+    }
+    match number("STARSINK_SIM_SECONDS") {
+        None => (first..first + 1_500).for_each(|seed| tally.run(&plain(sampled(seed)))),
+        Some(seconds) => {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+            let seeds = (first..).take_while(|_| std::time::Instant::now() < end);
+            seeds.for_each(|seed| tally.run(&plain(sampled(seed))));
+        }
+    }
+    println!("{} schedules of plain loads, {} in doubt", tally.schedules, tally.in_doubt);
+    assert_eq!(tally.in_doubt, 0, "remembered labels leave no doubt");
+}
+
+#[test]
 fn at_least_once_loses_nothing() {
     let mut tally = Tally::default();
     for seed in 0..600 {
-        tally.run(&Schedule { mode: Mode::AtLeastOnce, ..sampled(seed) });
+        let schedule = Schedule { mode: Mode::AtLeastOnce, ..sampled(seed) };
+        tally.run(&schedule);
+        tally.run(&plain(schedule));
     }
 }
 
@@ -142,6 +173,9 @@ fn lines_shown() -> usize {
 fn telling(mutation: Mutation) -> &'static [Fault] {
     use Fault::*;
     match mutation {
+        Mutation::NotLoadedReadAsAborted | Mutation::OwnRangesReplayed => {
+            &[Crash(0), Crash(1), Pause(0), Pause(1), EffectLate, Rebalance, RequestLost]
+        }
         Mutation::OrphansBeforeClaim => &[Pause(0), Pause(1), Rebalance],
         Mutation::OneOwedRange => &[RefuseNext(0), RefuseNext(1), RefuseNext(0), Crash(0)],
         Mutation::AbortReadAsAborted => &[RefuseNext(0), RefuseNext(1), Sweep, Crash(0), Crash(1)],
@@ -164,7 +198,9 @@ fn hunting(mutation: Mutation, seed: u64) -> Schedule {
         step += 1 + dice.roll(span);
         chosen.push((step, faults[dice.roll(faults.len())]));
     }
-    Schedule { faults: chosen, mutation: Some(mutation), ..sampled(seed) }
+    let is_plain =
+        matches!(mutation, Mutation::NotLoadedReadAsAborted | Mutation::OwnRangesReplayed);
+    Schedule { faults: chosen, plain: is_plain, mutation: Some(mutation), ..sampled(seed) }
 }
 
 /// Runs schedules with one defect until an invariant catches it: which seed, and what it said.
@@ -183,7 +219,7 @@ fn caught_by(mutation: Mutation, most: u64) -> Option<(u64, String)> {
 }
 
 /// Every deliberate defect, and which invariant is expected to speak up first.
-const DEFECTS: [Mutation; 17] = [
+const DEFECTS: [Mutation; 19] = [
     Mutation::CommitBeforeIntent,
     Mutation::RollBackAfterIntent,
     Mutation::ReadUncommitted,
@@ -201,6 +237,8 @@ const DEFECTS: [Mutation; 17] = [
     Mutation::OneOwedRange,
     Mutation::AbortReadAsAborted,
     Mutation::OneRunPerProcess,
+    Mutation::NotLoadedReadAsAborted,
+    Mutation::OwnRangesReplayed,
 ];
 
 #[test]

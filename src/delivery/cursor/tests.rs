@@ -28,6 +28,8 @@ impl Dice {
             database: ["shop", "a;b=c", "größe %", "x_1"][self.roll(4) as usize].to_owned(),
             prefix: Prefix::of_name("orders-sink"),
             abort_attempted: self.roll(2) == 0,
+            is_plain: self.roll(2) == 0,
+            records: (self.roll(2) == 0).then(|| self.roll(1 << 40)),
         });
         let mut until = 0;
         let owed: Vec<Owed> = (0..self.roll(4))
@@ -39,8 +41,12 @@ impl Dice {
         let fingerprint =
             if intent.is_some() || !owed.is_empty() { self.roll(u64::MAX) } else { 0 };
         let bound = (self.roll(2) == 0).then(|| Offset(self.roll(99)));
-        let request =
-            (self.roll(2) == 0).then(|| Request { hash: self.roll(u64::MAX), until: bound });
+        let counted = (self.roll(2) == 0).then(|| self.roll(1 << 40));
+        let request = (self.roll(2) == 0).then(|| Request {
+            hash: self.roll(u64::MAX),
+            until: bound,
+            counted,
+        });
         let (run, seq) = (RunId(self.roll(u64::MAX)), Seq(self.roll(1000)));
         Cursor { run, seq, intent, owed, fingerprint, request }
     }

@@ -20,6 +20,19 @@ pub(super) struct Txn {
     pub(super) rolls_back_at: Option<Millis>,
 }
 
+impl Txn {
+    fn new(now: Millis, state: TxnState) -> Txn {
+        Txn {
+            state,
+            rows: vec![],
+            has_load: false,
+            moved: false,
+            expires: now + 600_000,
+            rolls_back_at: None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Frontend {
     pub(super) txns: BTreeMap<Label, Txn>,
@@ -45,6 +58,7 @@ impl Frontend {
     pub(super) fn request(
         &mut self,
         now: Millis,
+        is_plain: bool,
         label: &Label,
         op: Op,
         rows: &[Row],
@@ -65,6 +79,7 @@ impl Frontend {
         }
         let answer = match op {
             Op::Begin => self.begin(now, label),
+            Op::Load if is_plain => return self.load_plain(now, label, rows),
             Op::Load => self.load(label, rows),
             Op::Prepare => self.prepare(now, label, timeout_s),
             Op::Commit => return self.commit(label),
@@ -87,15 +102,7 @@ impl Frontend {
             return Answer::Refused(Refusal::LabelTaken);
         }
         self.begun.insert(label.clone());
-        let txn = Txn {
-            state: TxnState::Prepare,
-            rows: vec![],
-            has_load: false,
-            moved: false,
-            expires: now + 600_000,
-            rolls_back_at: None,
-        };
-        self.txns.insert(label.clone(), txn);
+        self.txns.insert(label.clone(), Txn::new(now, TxnState::Prepare));
         Answer::Ok
     }
 
@@ -108,6 +115,24 @@ impl Frontend {
             }
             _ => not_found(),
         }
+    }
+
+    /// A plain load: the label is taken once, unless its transaction was aborted.
+    fn load_plain(&mut self, now: Millis, label: &Label, rows: &[Row]) -> (Answer, Vec<Row>) {
+        match self.txns.get(label).map(|txn| txn.state) {
+            None | Some(TxnState::Aborted) => {
+                let txn = Txn { rows: rows.to_vec(), ..Txn::new(now, TxnState::Visible) };
+                self.txns.insert(label.clone(), txn);
+                (Answer::Ok, rows.to_vec())
+            }
+            Some(state) if state.is_committed() => (Answer::Ok, vec![]),
+            Some(_) => (Answer::Refused(Refusal::LabelTaken), vec![]),
+        }
+    }
+
+    /// A plain load that StarRocks refused.
+    pub(super) fn abort_plain(&mut self, now: Millis, label: &Label) {
+        self.txns.entry(label.clone()).or_insert_with(|| Txn::new(now, TxnState::Aborted));
     }
 
     fn prepare(&mut self, now: Millis, label: &Label, timeout_s: u64) -> Answer {

@@ -13,6 +13,7 @@ const CLAIM: &str = "sk1;r=00000000000000bb;n=0";
 fn settings(is_idempotent: bool) -> Settings {
     Settings {
         mode: Mode::ExactlyOnce,
+        is_plain: false,
         prefix: Prefix::of_name("s"),
         database: "d".into(),
         tables: vec![Table { name: "a".into(), is_idempotent }],
@@ -22,6 +23,7 @@ fn settings(is_idempotent: bool) -> Settings {
         on_unknown: OnUnknown::Stop,
         metadata_limit_bytes: 4096,
         request: None,
+        counts_records: false,
         restart: false,
         settle_only: false,
     }
@@ -120,5 +122,5 @@ fn a_java_connectors_offset_is_carried_on() {
     let actions = machine.handle(0, fetched([(5, ""), (5, "")]));
     assert_eq!(claimed_at(&actions), Some(Offset(5)));
     let started = machine.handle(0, Input::Written(WriteOutcome::Ok));
-    assert!(started.iter().any(|action| matches!(action, Action::Start(_))), "{started:?}");
+    assert!(started.iter().any(|action| matches!(action, Action::Start { .. })), "{started:?}");
 }

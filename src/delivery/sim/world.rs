@@ -10,7 +10,7 @@ use crate::delivery::cursor::Cursor;
 use crate::delivery::{
     Action, Answer, CursorWrite, Failure, Fetched, Input, Label, Machine, Millis, Mode, Mutation,
     OnUnknown, Op, Opening, Prefix, Refusal, RunId, Seq, Settings, StartAt, Table, TableHash,
-    WriteError, WriteOutcome,
+    Taken, WriteError, WriteOutcome,
 };
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -102,6 +102,8 @@ pub(super) struct Schedule {
     pub(super) seed: u64,
     pub(super) processes: usize,
     pub(super) mode: Mode,
+    /// No transaction interface.
+    pub(super) plain: bool,
     pub(super) faults: Vec<(usize, Fault)>,
     pub(super) mutation: Option<Mutation>,
 }
@@ -198,11 +200,15 @@ struct Process {
     /// Intents that this life tried to write.
     attempted: BTreeSet<(u64, u64)>,
     prepared: BTreeSet<Label>,
+    /// Rows of plain loads, kept until the next start of reading.
+    kept: BTreeMap<Label, Vec<Row>>,
 }
 
 #[derive(Debug, Clone)]
 struct Reading {
     next: u64,
+    /// A replay ends here.
+    until: Option<u64>,
     owed: Vec<(u64, Vec<TableHash>)>,
 }
 
@@ -215,6 +221,7 @@ struct Filling {
     loaded: BTreeSet<Label>,
     records: u64,
     is_sealing: bool,
+    is_replay: bool,
 }
 
 struct Scheduled {
@@ -262,6 +269,8 @@ pub(super) struct World {
     /// Every batch ever filled, by `(r, n)`.
     filled: BTreeSet<(u64, u64)>,
     f8_struck: bool,
+    /// I13: the rows that each plain load was first sent with.
+    contents: BTreeMap<Label, BTreeSet<Row>>,
     pub(super) trace: Option<Vec<String>>,
 }
 
@@ -298,6 +307,7 @@ impl World {
             intents: BTreeMap::new(),
             filled: BTreeSet::new(),
             f8_struck: false,
+            contents: BTreeMap::new(),
             trace: None,
             schedule,
         };
@@ -312,6 +322,7 @@ impl World {
         let table = |name: &str| Table { name: name.into(), is_idempotent: false };
         Settings {
             mode: self.schedule.mode,
+            is_plain: self.schedule.plain,
             prefix: Prefix::of_name("sim"),
             database: "d".into(),
             tables: TABLES.iter().map(|name| table(name)).collect(),
@@ -320,7 +331,8 @@ impl World {
             prepared_timeout_is_ours: true,
             on_unknown: OnUnknown::Stop,
             metadata_limit_bytes: 4096,
-            request: None,
+            request: Some(3),
+            counts_records: true,
             restart: false,
             settle_only: false,
         }
@@ -768,16 +780,20 @@ impl World {
                 let starts = partitions.into_iter().map(start).collect();
                 self.to(process, 1, Event::Input(Input::Starts(starts)));
             }
-            Action::Start(readings) => {
+            Action::Start { readings, counted, is_fresh } => {
+                self.read_from(process, readings, false);
                 let p = &mut self.processes[process];
                 p.batch = None;
-                let reading = |r: crate::delivery::Reading| {
-                    let owed = r.owed.into_iter().map(|o| (o.until.0, o.tables)).collect();
-                    (r.partition.number, Reading { next: r.from.0, owed })
-                };
-                p.readings = readings.into_iter().map(reading).collect();
+                if is_fresh {
+                    p.kept.clear();
+                }
+                self.check_count(process, counted);
             }
-            Action::Fill { seq } => self.fill(process, seq),
+            Action::Replay { seq, readings } => {
+                self.read_from(process, readings, true);
+                self.fill(process, seq, true);
+            }
+            Action::Fill { seq } => self.fill(process, seq, false),
             Action::Drop { seq } => {
                 let p = &mut self.processes[process];
                 p.batch.take_if(|batch| batch.seq == seq);
@@ -790,7 +806,8 @@ impl World {
                 let is_known = self.processes[process].known.contains(&key);
                 let is_exact = self.schedule.mode == Mode::ExactlyOnce;
                 self.require(is_known || !is_exact, || format!("I3: commit of {label} unintended"));
-                self.send(process, label, Op::Commit, vec![], 0);
+                let rows = self.rows_of_load(process, &label);
+                self.send(process, label, Op::Commit, rows, 0);
             }
             Action::RollBack { label } => {
                 self.check_rollback(process, &label);
@@ -831,8 +848,61 @@ impl World {
                 self.processes[process].failed = Some(failure);
                 self.leave(process, None);
             }
+            Action::Settled(settlement) => self.check_settlement(&settlement),
             Action::Done(_) | Action::Finished | Action::Say(_) => {}
         }
+    }
+
+    fn read_from(
+        &mut self,
+        process: usize,
+        readings: Vec<crate::delivery::Reading>,
+        bounded: bool,
+    ) {
+        let reading = |r: crate::delivery::Reading| {
+            let owed = r.owed.into_iter().map(|o| (o.until.0, o.tables)).collect();
+            let until = r.until.filter(|_| bounded).map(|until| until.0);
+            (r.partition.number, Reading { next: r.from.0, until, owed })
+        };
+        self.processes[process].readings = readings.into_iter().map(reading).collect();
+    }
+
+    /// Offsets have no gaps here, so that as many records are counted as stand before the cursors.
+    fn check_count(&mut self, process: usize, counted: u64) {
+        if self.schedule.mode != Mode::ExactlyOnce {
+            return;
+        }
+        let own: u64 = self.processes[process].readings.values().map(|r| r.next).sum();
+        let is_possible = counted >= own && counted <= RECORDS * u64::from(PARTITIONS);
+        let all_own = self.processes[process].readings.len() == PARTITIONS as usize;
+        let is_exact = !all_own || counted == own;
+        self.require(is_possible && is_exact, || {
+            format!("I14: {counted} records counted, {own} stand before the own positions")
+        });
+    }
+
+    fn check_settlement(&mut self, settlement: &crate::delivery::Settlement) {
+        for label in &settlement.committed {
+            let state = self.frontend.truth(label);
+            self.require(state.is_committed(), || format!("I2: {label} settled, but is {state}"));
+        }
+        for label in &settlement.aborted {
+            let state = self.frontend.truth(label);
+            self.require(!state.is_committed(), || format!("I1: {label} is {state}, read again"));
+        }
+    }
+
+    /// I13: a plain load carries the same rows every time.
+    fn rows_of_load(&mut self, process: usize, label: &Label) -> Vec<Row> {
+        if !self.schedule.plain {
+            return vec![];
+        }
+        let rows = self.processes[process].kept.get(label).cloned().unwrap_or_default();
+        let content: BTreeSet<Row> = rows.iter().copied().collect();
+        let first = self.contents.entry(label.clone()).or_insert_with(|| content.clone());
+        let is_same = *first == content && !content.is_empty();
+        self.require(is_same, || format!("I13: {label} is loaded with other rows"));
+        rows
     }
 
     fn leave(&mut self, process: usize, rejoin: Option<Millis>) {
@@ -948,7 +1018,7 @@ impl World {
             if cursor.run.0 != self.processes[process].run {
                 continue;
             }
-            for label in cursor.labels() {
+            for label in cursor.labels().into_iter().filter(|_| !self.schedule.plain) {
                 let was_ok = self.processes[process].prepared.contains(&label);
                 self.require(was_ok, || format!("I3: {label} intended, its prepare not answered"));
             }
@@ -976,7 +1046,9 @@ impl World {
             });
             for label in old.iter().flat_map(Cursor::labels) {
                 let state = self.frontend.truth(&label);
-                self.require(state.is_terminal(), || format!("I5: {label} overwritten, {state}"));
+                let is_final =
+                    if self.schedule.plain { state.is_committed() } else { state.is_terminal() };
+                self.require(is_final, || format!("I5: {label} overwritten, {state}"));
             }
             if self.schedule.mode == Mode::ExactlyOnce {
                 for offset in 0..write.offset.0 {
@@ -1007,16 +1079,21 @@ impl World {
     }
 
     fn request(&mut self, process: usize, label: Label, op: Op, rows: Vec<Row>, timeout_s: u64) {
+        let is_plain = self.schedule.plain;
         let fault = self.take_armed(|f| match f {
             Fault::RequestLost | Fault::AnswerLost | Fault::AnswerSlow | Fault::EffectLate => true,
             Fault::PrepareRolledBack | Fault::PrepareLost => op == Op::Prepare,
             Fault::CommitLost => op == Op::Commit,
-            Fault::LoadRefused => op == Op::Load,
+            Fault::LoadRefused => op == Op::Load || is_plain && op == Op::Commit,
             Fault::BeginLost => op == Op::Begin,
             _ => false,
         });
         let (delay, answer) = match fault {
             Some(Fault::RequestLost) => (500, Answer::Lost),
+            Some(Fault::LoadRefused) if is_plain => {
+                self.frontend.abort_plain(self.now, &label);
+                (1, Answer::Refused(Refusal::Other("too many versions".into())))
+            }
             Some(Fault::LoadRefused) => (1, Answer::Refused(Refusal::Other("bad row".into()))),
             Some(Fault::EffectLate) => {
                 let late = Happening::LateRequest { label: label.clone(), op, rows, timeout_s };
@@ -1060,7 +1137,9 @@ impl World {
                 self.frontend.refused.insert(label.clone());
             }
         }
-        let (answer, committed) = self.frontend.request(self.now, label, op, rows, timeout_s);
+        let op = if self.schedule.plain && op == Op::Commit { Op::Load } else { op };
+        let (answer, committed) =
+            self.frontend.request(self.now, self.schedule.plain, label, op, rows, timeout_s);
         self.note(|| format!("FE {op:?} {label} = {answer:?}"));
         if self.schedule.mode != Mode::ExactlyOnce {
             self.delivered.extend(committed);
@@ -1083,9 +1162,9 @@ impl World {
 
     // The executor: reads, opens labels, loads, seals.
 
-    fn fill(&mut self, process: usize, seq: Seq) {
+    fn fill(&mut self, process: usize, seq: Seq, is_replay: bool) {
         let run = self.processes[process].run;
-        let is_new = self.filled.insert((run, seq.0));
+        let is_new = is_replay || self.filled.insert((run, seq.0));
         self.require(is_new, || format!("I6: batch {run:x}/{seq} filled twice"));
         self.processes[process].batch = Some(Filling {
             seq,
@@ -1095,6 +1174,7 @@ impl World {
             loaded: BTreeSet::new(),
             records: 0,
             is_sealing: false,
+            is_replay,
         });
         self.to(process, 2, Event::Execute);
     }
@@ -1106,7 +1186,9 @@ impl World {
         let records = if self.now < more_at { RECORDS / 2 } else { RECORDS };
         let p = &mut self.processes[process];
         let Some(batch) = p.batch.as_mut().filter(|batch| !batch.is_sealing) else { return };
-        let next = p.readings.iter().filter(|(_, r)| r.next < records).min_by_key(|(_, r)| r.next);
+        let limit = if batch.is_replay { u64::MAX } else { limit };
+        let is_open = |r: &Reading| r.next < r.until.unwrap_or(records);
+        let next = p.readings.iter().filter(|(_, r)| is_open(r)).min_by_key(|(_, r)| r.next);
         let Some(number) = next.map(|(&number, _)| number).filter(|_| batch.records < limit) else {
             if !batch.ends.is_empty() {
                 batch.is_sealing = true;
@@ -1147,6 +1229,13 @@ impl World {
         if let Some(batch) = &mut p.batch {
             batch.rows.entry(label.clone()).or_default().push(row);
         }
+        if self.schedule.plain {
+            if is_new {
+                p.kept.insert(label.clone(), vec![]);
+            }
+            p.kept.entry(label).or_default().push(row);
+            return;
+        }
         if is_new {
             self.send(process, label, Op::Begin, vec![], 0);
         }
@@ -1155,10 +1244,11 @@ impl World {
     /// Sends the rows once every label of a sealed batch is begun.
     fn load_if_begun(&mut self, process: usize) {
         let Some(batch) = &self.processes[process].batch else { return };
-        if !batch.is_sealing || batch.begun.len() < batch.rows.len() {
+        let has_begun = self.schedule.plain || batch.begun.len() >= batch.rows.len();
+        if !batch.is_sealing || !has_begun {
             return;
         }
-        if batch.rows.is_empty() {
+        if batch.rows.is_empty() || self.schedule.plain {
             return self.seal(process);
         }
         for (label, rows) in batch.rows.clone() {
@@ -1168,10 +1258,13 @@ impl World {
 
     fn seal(&mut self, process: usize) {
         let Some(batch) = &self.processes[process].batch else { return };
-        let range = |(&number, &(first, next)): (&u32, &(u64, u64))| OffsetRange {
-            partition: partition(number),
-            first: Offset(first),
-            next: Offset(next),
+        let range = |(&number, &(first, next)): (&u32, &(u64, u64))| Taken {
+            range: OffsetRange {
+                partition: partition(number),
+                first: Offset(first),
+                next: Offset(next),
+            },
+            records: next - first,
         };
         let (seq, ends) = (batch.seq, batch.ends.iter().map(range).collect());
         self.processes[process].inbox.push_back(Event::Input(Input::Sealed { seq, ends }));

@@ -34,7 +34,7 @@ pub(crate) fn handle(
         ("PUT", ["api", db, table, "_stream_load"]) => {
             stream_load::handle(cluster, be, conn, request, hits, db, table)
         }
-        ("PUT" | "POST", ["api", "transaction", op]) => {
+        ("PUT" | "POST", ["api", "transaction", op]) if cluster.version.has_transactions() => {
             transaction::handle(cluster, be, conn, request, hits, op)
         }
         ("GET", ["api", "_load_error_log"]) => error_log(cluster, be, request),

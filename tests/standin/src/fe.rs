@@ -41,7 +41,9 @@ pub(crate) fn handle(
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (request.method.as_str(), segments.as_slice()) {
         ("PUT", ["api", db, table, "_stream_load"]) => ask.stream_load(db, table),
-        ("POST" | "PUT", ["api", "transaction", op]) => ask.transaction(op),
+        ("POST" | "PUT", ["api", "transaction", op]) if ask.version().has_transactions() => {
+            ask.transaction(op)
+        }
         ("GET", ["api", db, "get_load_state"]) => ask.load_state(db),
         ("POST", ["api", db, table, "_cancel"]) => ask.cancel(db, table),
         ("GET", ["api", db, "_load_info"]) => ask.load_info(db),

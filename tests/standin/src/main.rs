@@ -19,7 +19,7 @@ usage: standin [--fe PORT]... [--be PORT]... [--query PORT] [--init FILE.sql]...
   --query PORT           the MySQL port
   --host IP              address to listen at (127.0.0.1)
   --init FILE.sql        statements to execute at the start
-  --version V            2.5, 3.2, 3.3, 3.5, 4.0 or 4.1 (3.5)
+  --version V            2.3, 2.5, 3.2, 3.3, 3.5, 4.0 or 4.1 (3.5)
   --discard              tables only count rows and bytes
   --tally COLUMN         as --discard, and sum an integer column of flat JSON rows
   --label-keep-max-num N, --max-running-txn-num-per-db N, --label-clean-interval-second N

@@ -7,6 +7,8 @@ use std::str::FromStr;
 /// A release line; behaviour not known to differ is that of `V4_1`, the one that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// The last line without the transaction interface.
+    V2_3,
     V2_5,
     V3_2,
     V3_3,
@@ -17,12 +19,13 @@ pub enum Version {
 
 impl Version {
     /// Every profile, oldest first.
-    pub const ALL: [Version; 6] =
-        [Self::V2_5, Self::V3_2, Self::V3_3, Self::V3_5, Self::V4_0, Self::V4_1];
+    pub const ALL: [Version; 7] =
+        [Self::V2_3, Self::V2_5, Self::V3_2, Self::V3_3, Self::V3_5, Self::V4_0, Self::V4_1];
 
     /// What `current_version()` answers.
     pub fn text(self) -> &'static str {
         match self {
+            Self::V2_3 => "2.3.18-6b71f2f",
             Self::V2_5 => "2.5.21-57b9d2c",
             Self::V3_2 => "3.2.11-ab6c5b9",
             Self::V3_3 => "3.3.6-3ffe4f4",
@@ -35,6 +38,11 @@ impl Version {
     /// `mysql_server_version`: the version the MySQL greeting names.
     pub fn mysql_text(self) -> &'static str {
         if self >= Self::V3_5 { "8.0.33" } else { "5.1.0" }
+    }
+
+    /// `/api/transaction/*`, on frontend and backend.
+    pub(crate) fn has_transactions(self) -> bool {
+        self >= Self::V2_5
     }
 
     pub(crate) fn closes_after_stream_load(self) -> bool {
@@ -60,7 +68,7 @@ impl Version {
     }
 
     pub(crate) fn plan_time_field(self) -> &'static str {
-        if self == Self::V2_5 { "StreamLoadPutTimeMs" } else { "StreamLoadPlanTimeMs" }
+        if self <= Self::V2_5 { "StreamLoadPutTimeMs" } else { "StreamLoadPlanTimeMs" }
     }
 
     /// `Db` and `Table` in backend replies.
@@ -108,7 +116,7 @@ impl Version {
 
     /// A plain load's message when publishing is slow.
     pub(crate) fn publish_timeout_text(self) -> &'static str {
-        if self == Self::V2_5 {
+        if self <= Self::V2_5 {
             "transaction commit successfully, BUT data will be visible later"
         } else {
             "Publish timeout. The data will be visible after a while, "
@@ -189,7 +197,7 @@ pub struct UnknownVersion(String);
 
 impl fmt::Display for UnknownVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no profile for version `{}`: one of 2.5, 3.2, 3.3, 3.5, 4.0, 4.1", self.0)
+        write!(f, "no profile for version `{}`: one of 2.3, 2.5, 3.2, 3.3, 3.5, 4.0, 4.1", self.0)
     }
 }
 
@@ -202,6 +210,7 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, UnknownVersion> {
         let line: Vec<&str> = text.splitn(3, '.').collect();
         match line.as_slice() {
+            ["2", "3", ..] => Ok(Self::V2_3),
             ["2", "5", ..] => Ok(Self::V2_5),
             ["3", "2", ..] => Ok(Self::V3_2),
             ["3", "3", ..] => Ok(Self::V3_3),

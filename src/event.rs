@@ -19,6 +19,8 @@ pub enum Event {
     Step(String),
     /// One table's share of a committed batch.
     Load(Load),
+    /// A label found pending at a start, and what became of it.
+    Settled(Audited),
     /// Where the run stands; several times a second.
     Progress(Progress),
     /// The run is over, well or not.
@@ -44,6 +46,23 @@ pub struct Load {
     pub rows: u64,
     pub bytes: u64,
     pub filtered: u64,
+    /// Offsets of the batch that the label belongs to: the rows came from here.
+    pub ranges: Vec<OffsetRange>,
+}
+
+/// One label of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    pub label: String,
+    /// `None` where an earlier process loaded it: a label carries only its table's hash.
+    pub table: Option<String>,
+    pub rows: Option<u64>,
+    /// `committed`, or `aborted`: its rows were read again.
+    pub state: &'static str,
+    /// Left by an earlier process or assignment and settled by this run.
+    pub found_pending: bool,
+    /// Offsets of the batch, on partitions of this process.
+    pub ranges: Vec<OffsetRange>,
 }
 
 /// One table so far.
@@ -98,7 +117,7 @@ pub struct Summary {
     /// An earlier run of the same bounded load had loaded everything: nothing was left to do.
     pub done_before: bool,
     /// Labels of the run, newest last, at most [`Summary::MOST_LABELS`].
-    pub labels: Vec<String>,
+    pub audit: Vec<Audited>,
     pub guarantee_name: &'static str,
 }
 

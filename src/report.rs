@@ -104,6 +104,9 @@ impl Reporter {
             Event::Load(load) => {
                 self.talk(Loudness::Verbose, &human::load(&load));
             }
+            Event::Settled(audited) => {
+                self.talk(Loudness::Verbose, &human::settled(&audited));
+            }
             Event::Progress(progress) => match &mut self.watch {
                 Watch::Bars(bars) => bars.show(&progress),
                 Watch::Lines(lines) => {

@@ -1,9 +1,9 @@
 //! The books of a run: what was read and what became of it, per table and in all. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::event::TableProgress;
+use crate::event::{Audited, TableProgress};
 use crate::pipeline::lane::Tally;
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -42,7 +42,8 @@ pub struct Books {
     pub skipped: u64,
     pub already_loaded: u64,
     pub ranges: BTreeMap<Partition, (Offset, Offset)>,
-    pub labels: Vec<String>,
+    /// The newest labels, oldest first, at most [`crate::event::Summary::MOST_LABELS`].
+    pub audit: VecDeque<Audited>,
 }
 
 impl Entry {

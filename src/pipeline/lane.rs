@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use crate::batch::{Buffer, Framing, Part};
@@ -85,6 +85,8 @@ pub enum Said {
 pub struct Plan {
     pub framing: Framing,
     pub compression: Compression,
+    /// Parts are joined before they are sent, and compressed then.
+    pub joins_bodies: AtomicBool,
     /// A buffer is closed once it is this long.
     pub part_bytes: usize,
     pub redact_values: bool,
@@ -253,7 +255,11 @@ impl Lane<'_> {
         let Some(buffer) = open.buffer.take_if(|buffer| !buffer.is_empty()) else { return };
         let charged = buffer.bytes() as u64;
         let part = buffer.close();
-        let packed = part.compressed(self.plan.compression);
+        let compression = match self.plan.joins_bodies.load(Ordering::Relaxed) {
+            true => Compression::None,
+            false => self.plan.compression,
+        };
+        let packed = part.compressed(compression);
         let (part, rows) = packed.expect("writing to memory cannot fail");
         self.plan.budget.charge(part.body.len() as u64);
         if let Some(rows) = rows {
@@ -395,6 +401,7 @@ mod tests {
         let plan = Plan {
             framing: Framing::JsonArray,
             compression: Compression::None,
+            joins_bodies: AtomicBool::new(false),
             part_bytes: 1 << 20,
             redact_values: false,
             bootstrap: String::new(),

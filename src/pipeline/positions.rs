@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::delivery::Taken;
 use crate::record::{Offset, OffsetRange, Partition};
 
 /// The assigned partitions of one run.
@@ -20,6 +21,8 @@ struct Slot {
     /// Where the present batch began on it.
     batch_first: Offset,
     next: Offset,
+    /// Records taken since the last seal.
+    records: u64,
     end: Option<Offset>,
     done: bool,
 }
@@ -30,7 +33,14 @@ impl Positions {
         let slot = |(partition, first): &(Partition, Offset)| {
             let end = ends.get(partition).copied();
             let done = end.is_some_and(|end| *first >= end);
-            Slot { partition: partition.clone(), batch_first: *first, next: *first, end, done }
+            Slot {
+                partition: partition.clone(),
+                batch_first: *first,
+                next: *first,
+                records: 0,
+                end,
+                done,
+            }
         };
         let slots: Vec<Slot> = starts.iter().map(slot).collect();
         let unfinished = slots.iter().filter(|slot| !slot.done).count();
@@ -84,6 +94,7 @@ impl Positions {
             }
         }
         slot.next = Offset(offset.0 + 1);
+        slot.records += 1;
         true
     }
 
@@ -118,13 +129,14 @@ impl Positions {
     }
 
     /// Closes the batch: what each partition moved by.
-    pub fn seal(&mut self) -> Vec<OffsetRange> {
+    pub fn seal(&mut self) -> Vec<Taken> {
         let moved = self.slots.iter_mut().filter(|slot| slot.next > slot.batch_first);
         moved
             .map(|slot| {
                 let (partition, first) = (slot.partition.clone(), slot.batch_first);
                 slot.batch_first = slot.next;
-                OffsetRange { partition, first, next: slot.next }
+                let records = std::mem::take(&mut slot.records);
+                Taken { range: OffsetRange { partition, first, next: slot.next }, records }
             })
             .collect()
     }
@@ -154,7 +166,7 @@ mod tests {
     }
 
     fn range(positions: &mut Positions) -> Vec<(u64, u64)> {
-        positions.seal().iter().map(|range| (range.first.0, range.next.0)).collect()
+        positions.seal().iter().map(|t| (t.range.first.0, t.range.next.0)).collect()
     }
 
     #[test]
@@ -180,6 +192,15 @@ mod tests {
         positions.reached_end(0, Offset(8));
         assert!(positions.all_done());
         assert_eq!(range(&mut positions), [(5, 8)]);
+    }
+
+    #[test]
+    fn records_are_counted_and_gaps_are_not() {
+        let mut positions = one(5, Some(9));
+        assert!(positions.take(0, Offset(5)) && positions.take(0, Offset(8)));
+        assert_eq!(positions.seal()[0].records, 2);
+        assert!(!positions.take(0, Offset(9)));
+        assert!(positions.seal().is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::batch::Part;
 use crate::config::job::{Extent, Job};
-use crate::delivery::{Label, Machine, Mode, Seq};
+use crate::delivery::{Label, Machine, Mode, Seq, Taken};
 use crate::error::{Kind, Problem};
 use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
@@ -28,7 +28,7 @@ use crate::pipeline::lane::{self, Plan, Ticket};
 use crate::pipeline::loads::Loads;
 use crate::pipeline::positions::Positions;
 use crate::pipeline::{Inbox, Outbox, Stop};
-use crate::record::{Offset, OffsetRange, Partition};
+use crate::record::{Offset, Partition};
 use prepare::prepare;
 
 pub(super) use carry::machine_failed;
@@ -69,6 +69,8 @@ struct Run<'a> {
     mode: Mode,
     /// No transaction interface: batches are kept and sent by plain loads.
     plain: bool,
+    /// The request bounds the number of records, and earlier runs of it count.
+    counts_records: bool,
     plan: Arc<Plan>,
     loads: &'a Loads,
     lanes: &'a [SyncSender<lane::Job>],
@@ -137,9 +139,13 @@ struct Batch {
     seal_first: bool,
     begins_left: usize,
     parts_left: usize,
-    ends: Vec<OffsetRange>,
+    ends: Vec<Taken>,
     labels: BTreeMap<String, Label>,
     entry: books::Entry,
+    /// Its rows are kept and sent whole, label by label.
+    is_plain: bool,
+    /// A pending plain load read once more: sealed when its ranges are read, and not before.
+    is_replay: bool,
     /// For plain loads: rows kept until the commit.
     kept: BTreeMap<String, Vec<Part>>,
     kept_bytes: u64,
@@ -185,6 +191,7 @@ pub(super) fn run(
             machine: Machine::new(prepared.settings),
             mode: prepared.mode,
             plain: prepared.plain,
+            counts_records: prepared.counts_records,
             plan: Arc::clone(&plan),
             loads: &loads,
             lanes: &lanes,
@@ -277,7 +284,11 @@ impl Run<'_> {
 }
 
 impl Batch {
-    fn new(seq: Seq) -> Self {
+    fn replay(seq: Seq) -> Self {
+        Batch { is_replay: true, ..Batch::new(seq, true) }
+    }
+
+    fn new(seq: Seq, is_plain: bool) -> Self {
         Batch {
             seq,
             began: Instant::now(),
@@ -292,6 +303,8 @@ impl Batch {
             ends: vec![],
             labels: BTreeMap::new(),
             entry: books::Entry::default(),
+            is_plain,
+            is_replay: false,
             kept: BTreeMap::new(),
             kept_bytes: 0,
         }

@@ -1,7 +1,7 @@
 //! Texts for a person: errors, warnings, the summary. Pure: strings out.
 
 use crate::error::Problem;
-use crate::event::{Load, Started, Summary, TableProgress};
+use crate::event::{Audited, Load, Started, Summary, TableProgress};
 use crate::record::OffsetRange;
 use crate::report::units::{bytes, bytes_per_second, grouped, rows_per_second, time};
 
@@ -65,6 +65,16 @@ pub fn load(load: &Load) -> String {
         bytes(load.bytes),
         load.table,
         load.label
+    )
+}
+
+/// One label found pending at the start, for `-v`.
+pub fn settled(audited: &Audited) -> String {
+    format!(
+        "found pending: label `{}` of {} is {}",
+        audited.label,
+        ranges_text(&audited.ranges),
+        audited.state
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::error::Problem;
-use crate::event::{Event, Progress, Summary, TableProgress};
+use crate::event::{Audited, Event, Progress, Summary, TableProgress};
 use crate::record::OffsetRange;
 use crate::report::units::stamp;
 
@@ -48,7 +48,13 @@ impl Ticker {
                 "rows": load.rows,
                 "bytes": load.bytes,
                 "filtered": load.filtered,
+                "ranges": load.ranges.iter().map(range).collect::<Vec<_>>(),
             }),
+            Event::Settled(audited) => {
+                let Value::Object(mut fields) = self::audited(audited) else { return None };
+                fields.shift_insert(0, "event".into(), "settled".into());
+                Value::Object(fields)
+            }
             Event::Progress(progress) => {
                 if !progress.asked && self.last.elapsed() < self.every {
                     return None;
@@ -104,7 +110,7 @@ pub fn summary(summary: &Summary) -> Value {
         "skipped": summary.skipped,
         "already_loaded": summary.already_loaded,
         "committed": summary.committed.iter().map(range).collect::<Vec<_>>(),
-        "labels": summary.labels,
+        "labels": summary.audit.iter().map(audited).collect::<Vec<_>>(),
     })
 }
 
@@ -118,6 +124,17 @@ fn table(table: &TableProgress) -> Value {
         "offsets_done": table.done,
         "offsets_total": table.total,
         "busy_s": table.busy.as_secs_f64(),
+    })
+}
+
+fn audited(audited: &Audited) -> Value {
+    json!({
+        "label": audited.label,
+        "table": audited.table,
+        "rows": audited.rows,
+        "state": audited.state,
+        "found_pending": audited.found_pending,
+        "ranges": audited.ranges.iter().map(range).collect::<Vec<_>>(),
     })
 }
 

@@ -1015,10 +1015,10 @@ impl World {
             let cursor = Cursor::parse(&write.metadata).ok().flatten();
             self.require(cursor.is_some(), || format!("unreadable: {}", write.metadata));
             let Some(cursor) = cursor else { continue };
-            if cursor.run.0 != self.processes[process].run {
+            if cursor.run.0 != self.processes[process].run || self.schedule.plain {
                 continue;
             }
-            for label in cursor.labels().into_iter().filter(|_| !self.schedule.plain) {
+            for label in cursor.labels() {
                 let was_ok = self.processes[process].prepared.contains(&label);
                 self.require(was_ok, || format!("I3: {label} intended, its prepare not answered"));
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch::Part;
 use crate::config::job::{Extent, Retries};
-use crate::delivery::{self, Action, Answer, Input, Label, Receipt, Seq};
+use crate::delivery::{self, Action, Input, Label, Receipt, Seq, Settlement};
 use crate::error::{Kind, Problem};
 use crate::event::{self, Event, Summary};
 use crate::pipeline::lane::Ticket;
@@ -41,11 +41,19 @@ impl Run<'_> {
             Action::ResolveStarts(partitions) => {
                 self.resolve_starts(&partitions).map(|starts| Some(Input::Starts(starts)))
             }
-            Action::Start(readings) => self.start(&readings).map(|()| None),
+            Action::Start { readings, counted, is_fresh } => {
+                if is_fresh {
+                    self.forget_batches();
+                }
+                self.start(&readings, counted).map(|()| None)
+            }
+            Action::Replay { seq, readings } => {
+                self.forget_batches();
+                self.fill(Batch::replay(seq));
+                self.replay(&readings).map(|()| None)
+            }
             Action::Fill { seq } => {
-                self.last_ticket = Ticket(self.last_ticket.0 + 1);
-                self.filling = Some(self.last_ticket);
-                self.batches.insert(self.last_ticket, Batch::new(seq));
+                self.fill(Batch::new(seq, self.plain));
                 Ok(None)
             }
             Action::Drop { seq } => {
@@ -53,15 +61,9 @@ impl Run<'_> {
                 Ok(None)
             }
             // A plain load has no steps before it: everything is sent with the commit.
-            Action::Prepare { label, .. } if self.plain => {
-                Ok(Some(answer(label, delivery::Op::Prepare)))
-            }
-            Action::Commit { label } if self.plain => {
+            Action::Commit { label } if self.is_plain(&label) => {
                 self.load_at_once(&label);
                 Ok(None)
-            }
-            Action::RollBack { label } if self.plain => {
-                Ok(Some(answer(label, delivery::Op::RollBack)))
             }
             Action::Prepare { label, timeout_s } => {
                 self.ask(&label, Work::Prepare { prepared: Duration::from_secs(timeout_s) });
@@ -82,6 +84,7 @@ impl Run<'_> {
                 Ok(None)
             }
             Action::Done(receipt) => self.enter(receipt).map(|()| None),
+            Action::Settled(settlement) => self.settled(settlement).map(|()| None),
             Action::Released => {
                 self.give_back();
                 Ok(None)
@@ -94,6 +97,8 @@ impl Run<'_> {
                 Ok(None)
             }
             Action::StartOver => {
+                // Nothing more is read, and no end is reached, before the next start.
+                self.reading = false;
                 Ok(Some(Input::Assigned { run: random_run(), partitions: self.assigned.clone() }))
             }
             Action::Finished => {
@@ -105,7 +110,9 @@ impl Run<'_> {
                 Err(self.machine_failed(&failure))
             }
             Action::Say(note) => {
-                if let delivery::Note::RolledBack { why, .. } = &note {
+                if let delivery::Note::RolledBack { why, .. }
+                | delivery::Note::ReplayFailed { why } = &note
+                {
                     self.attempt_failed(why);
                 }
                 (self.report)(Event::Step(note.to_string()));
@@ -128,15 +135,43 @@ impl Run<'_> {
         TableName { database: self.job.target.database.clone(), table: table.into() }
     }
 
+    fn fill(&mut self, batch: Batch) {
+        self.last_ticket = Ticket(self.last_ticket.0 + 1);
+        self.filling = Some(self.last_ticket);
+        self.batches.insert(self.last_ticket, batch);
+    }
+
+    pub(super) fn is_plain(&self, label: &Label) -> bool {
+        let ticket = self.owners.get(label).map(|(ticket, _)| ticket);
+        ticket.and_then(|ticket| self.batches.get(ticket)).is_some_and(|batch| batch.is_plain)
+    }
+
+    /// Batches of an assignment that is over: recovery has judged them.
+    fn forget_batches(&mut self) {
+        self.plan.dropped.fetch_max(self.last_ticket.0, Ordering::Relaxed);
+        for (_, batch) in std::mem::take(&mut self.batches) {
+            self.discard(batch);
+        }
+        self.filling = None;
+    }
+
+    fn discard(&mut self, batch: Batch) {
+        for label in batch.labels.values() {
+            self.loads.give_up(label);
+            if batch.is_plain {
+                self.loads.forget(label);
+                self.owners.remove(label);
+            }
+        }
+        batch.kept.into_values().flatten().for_each(|part| self.free(part));
+    }
+
     fn drop_batch(&mut self, seq: Seq) {
         let newest = self.batches.iter().rev().find(|(_, batch)| batch.seq == seq);
         let Some(ticket) = newest.map(|(ticket, _)| *ticket) else { return };
         self.plan.dropped.fetch_max(ticket.0, Ordering::Relaxed);
         if let Some(batch) = self.batches.remove(&ticket) {
-            batch.labels.values().for_each(|label| self.loads.give_up(label));
-            for part in batch.kept.into_values().flatten() {
-                self.free(part);
-            }
+            self.discard(batch);
         }
         if self.filling == Some(ticket) {
             self.filling = None;
@@ -147,6 +182,44 @@ impl Run<'_> {
     pub(super) fn free(&self, part: Part) {
         self.plan.budget.release(part.body.len() as u64);
         self.plan.spare.give(part.body);
+    }
+
+    /// A pending batch was settled by recovery. One of this process that came through is entered like
+    /// any other; of one of an earlier process only labels and offsets are known.
+    fn settled(&mut self, settlement: Settlement) -> Result<(), Problem> {
+        let Settlement { seq, ranges, committed, aborted, .. } = settlement;
+        let is_ours = |label: &Label| self.is_held(label);
+        if aborted.is_empty() && committed.iter().any(is_ours) {
+            return self.enter(Receipt { seq, ranges, labels: committed });
+        }
+        for (labels, state) in [(committed, "committed"), (aborted, "aborted")] {
+            for label in labels {
+                self.audit(event::Audited {
+                    label: label.to_string(),
+                    table: None,
+                    rows: None,
+                    state,
+                    found_pending: true,
+                    ranges: ranges.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_held(&self, label: &Label) -> bool {
+        self.owners.get(label).is_some_and(|(ticket, _)| self.batches.contains_key(ticket))
+    }
+
+    /// One line of the audit trail; the newest are kept for the summary.
+    fn audit(&mut self, audited: event::Audited) {
+        if audited.found_pending {
+            (self.report)(Event::Settled(audited.clone()));
+        }
+        self.books.audit.push_back(audited);
+        if self.books.audit.len() > Summary::MOST_LABELS {
+            self.books.audit.pop_front();
+        }
     }
 
     /// A batch is committed: into the books.
@@ -177,20 +250,27 @@ impl Run<'_> {
             let sent = batch.entry.tables.get(table).cloned().unwrap_or_default();
             let counted = sent.counted.unwrap_or_default();
             let filtered = counted.filtered + counted.unselected;
-            self.books.labels.push(label.to_string());
             self.owners.remove(label);
             self.last_load = Some(Instant::now());
             let table = self.table_name(table).to_string();
+            let rows = sent.rows - filtered;
+            self.audit(event::Audited {
+                label: label.to_string(),
+                table: Some(table.clone()),
+                rows: Some(rows),
+                state: "committed",
+                found_pending: false,
+                ranges: receipt.ranges.clone(),
+            });
             (self.report)(Event::Load(event::Load {
                 table,
                 label: label.to_string(),
-                rows: sent.rows - filtered,
+                rows,
                 bytes: sent.bytes,
                 filtered,
+                ranges: receipt.ranges.clone(),
             }));
         }
-        let surplus = self.books.labels.len().saturating_sub(Summary::MOST_LABELS);
-        self.books.labels.drain(..surplus);
         balance.map_err(|text| {
             Problem::new(
                 Kind::Defect,
@@ -303,10 +383,6 @@ pub(in crate::pipeline) fn machine_failed(group: &str, failure: &delivery::Failu
         .hint("the user needs Read on the consumer group and on the topics"),
         Failure::Defect { what } => Problem::new(Kind::Defect, what.clone()),
     }
-}
-
-fn answer(label: Label, op: delivery::Op) -> Input {
-    Input::Answered { label, op, answer: Answer::Ok }
 }
 
 fn seconds(time: Duration) -> String {

@@ -1,6 +1,7 @@
 //! The consumer group: partitions come and go, offsets are fetched and written, reading begins.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -176,18 +177,15 @@ impl Run<'_> {
     }
 
     /// Reads on from these positions and forgets every record and row in memory.
-    pub(super) fn start(&mut self, readings: &[Reading]) -> Result<(), Problem> {
-        let mut owed = OwedRows::new();
+    ///
+    /// `counted`: records of the request that were loaded before, where their number is bounded.
+    pub(super) fn start(&mut self, readings: &[Reading], counted: u64) -> Result<(), Problem> {
         for reading in readings {
             if let Some(until) = reading.until {
                 self.ends.insert(reading.partition.clone(), until);
             }
-            if !reading.owed.is_empty() {
-                owed.insert(reading.partition.clone(), reading.owed.clone());
-            }
         }
-        let starts: Vec<(Partition, Offset)> =
-            readings.iter().map(|reading| (reading.partition.clone(), reading.from)).collect();
+        let starts = starts(readings);
         if !self.assigned_in_kafka {
             for (partition, offset) in &starts {
                 self.check_in_range(partition, *offset)?;
@@ -204,7 +202,14 @@ impl Run<'_> {
         // What was given up does not count against `-c`.
         let live: u64 = self.batches.values().map(|batch| batch.records).sum();
         self.read_messages = self.books.read + live;
-        self.send_to_lanes(|| lane::Job::Owe(Arc::new(owed.clone())));
+        if self.counts_records {
+            self.read_messages = counted;
+            if self.most_records().is_some_and(|most| counted >= most) {
+                self.positions.stop_here();
+            }
+        }
+        self.plan.joins_bodies.store(self.plain, Ordering::Relaxed);
+        self.owe(readings);
         let open = self.positions.open();
         if self.assigned_in_kafka {
             if !open.is_empty() {
@@ -216,6 +221,41 @@ impl Run<'_> {
         }
         self.reading = true;
         Ok(())
+    }
+
+    /// Reads a pending plain load's records once more, and nothing else: also from partitions that
+    /// others own now, because its label stands for all of them.
+    pub(super) fn replay(&mut self, readings: &[Reading]) -> Result<(), Problem> {
+        let starts = starts(readings);
+        for (partition, offset) in &starts {
+            self.check_in_range(partition, *offset)?;
+        }
+        let bound = |reading: &Reading| Some((reading.partition.clone(), reading.until?));
+        self.positions = Positions::new(&starts, &readings.iter().filter_map(bound).collect());
+        self.plan.joins_bodies.store(true, Ordering::Relaxed);
+        self.owe(readings);
+        self.consumer.assign(&self.positions.open())?;
+        // The next start assigns what this process owns.
+        self.assigned_in_kafka = false;
+        self.reading = true;
+        Ok(())
+    }
+
+    /// Tells the lanes which rows their tables have already.
+    fn owe(&mut self, readings: &[Reading]) {
+        let owing = readings.iter().filter(|reading| !reading.owed.is_empty());
+        let owed: OwedRows =
+            owing.map(|reading| (reading.partition.clone(), reading.owed.clone())).collect();
+        let owed = Arc::new(owed);
+        self.send_to_lanes(|| lane::Job::Owe(Arc::clone(&owed)));
+    }
+
+    /// `-c`
+    pub(super) fn most_records(&self) -> Option<u64> {
+        match self.extent {
+            Extent::Until(bounds) => bounds.max_messages,
+            Extent::Forever { .. } => None,
+        }
     }
 
     /// A partition that appeared after the bounds were fixed has none: it is not read.
@@ -258,6 +298,10 @@ impl Run<'_> {
             .cause("`auto.offset.reset` is `none`")
             .hint("say where to begin with `-o beginning` or `-o end`")
     }
+}
+
+fn starts(readings: &[Reading]) -> Vec<(Partition, Offset)> {
+    readings.iter().map(|reading| (reading.partition.clone(), reading.from)).collect()
 }
 
 pub(super) fn random_run() -> RunId {

@@ -40,7 +40,8 @@ impl Run<'_> {
 
     /// Rows of one table are ready: open its label, and send or keep them.
     fn part(&mut self, ticket: Ticket, table: &str, part: Part) -> Result<(), Problem> {
-        let Some(seq) = self.batches.get(&ticket).map(|batch| batch.seq) else {
+        let batch = self.batches.get(&ticket);
+        let Some((seq, is_plain)) = batch.map(|batch| (batch.seq, batch.is_plain)) else {
             self.free(part);
             return Ok(());
         };
@@ -48,7 +49,7 @@ impl Run<'_> {
             Opening::New(label) => {
                 self.owners.insert(label.clone(), (ticket, table.to_string()));
                 let name = self.table_name(table);
-                if !self.plain {
+                if !is_plain {
                     self.loads.push(&label, Some(&name), Work::Begin);
                     self.batch(ticket).begins_left += 1;
                 }
@@ -78,7 +79,7 @@ impl Run<'_> {
         sent.records += part.records;
         sent.rows += part.rows;
         sent.bytes += part.raw_bytes;
-        if self.plain {
+        if is_plain {
             batch.kept_bytes += part.body.len() as u64;
             batch.kept.entry(table.into()).or_default().push(part);
         } else {
@@ -119,7 +120,8 @@ impl Run<'_> {
             }
             What::Answered { op, answer, report } => {
                 if let (Some(report), Some((ticket, table))) = (&report, &owner)
-                    && (op == delivery::Op::Prepare || self.plain && op == delivery::Op::Commit)
+                    && (op == delivery::Op::Prepare
+                        || op == delivery::Op::Commit && self.is_plain(&done.label))
                 {
                     self.count(*ticket, table, report);
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use crate::batch::Framing;
@@ -42,6 +42,7 @@ pub(super) struct Prepared {
     pub(super) settings: Settings,
     pub(super) mode: Mode,
     pub(super) plain: bool,
+    pub(super) counts_records: bool,
     pub(super) plan: Arc<Plan>,
     /// One for each lane.
     pub(super) makers: Vec<RowMaker>,
@@ -103,7 +104,7 @@ pub(super) fn prepare(
         Extent::Until(bounds) => extent::ends(consumer, bounds.until, &wanted)?,
         Extent::Forever { .. } => BTreeMap::new(),
     };
-    let (guarantee_name, guarantee) = guarantee(mode);
+    let (guarantee_name, guarantee) = guarantee(mode, plain);
     report(Event::Started(Started {
         name: job.name.clone(),
         group: job.source.group.clone(),
@@ -121,8 +122,11 @@ pub(super) fn prepare(
         Extent::Until(bounds) if bounds.start != Start::Stored => Some(request_hash(job, extent)),
         _ => None,
     };
+    let counts_records = request.is_some()
+        && matches!(extent, Extent::Until(bounds) if bounds.max_messages.is_some());
     let settings = Settings {
         mode,
+        is_plain: plain,
         prefix: Prefix::of_name(&job.name),
         database: job.target.database.clone(),
         tables: tables
@@ -142,6 +146,7 @@ pub(super) fn prepare(
         },
         metadata_limit_bytes: METADATA_LIMIT,
         request,
+        counts_records,
         restart: orders.restart,
         settle_only: orders.settle,
     };
@@ -151,8 +156,8 @@ pub(super) fn prepare(
             Body::Json => Framing::JsonArray,
             Body::Csv { .. } => Framing::Lines,
         },
-        // For a plain load parts are joined first and compressed then.
-        compression: if plain { Compression::None } else { job.target.compression },
+        compression: job.target.compression,
+        joins_bodies: AtomicBool::new(plain),
         part_bytes: usize::try_from((job.memory_bytes / 24).clamp(256 << 10, 8 << 20))
             .unwrap_or(4 << 20),
         redact_values: job.redact_values,
@@ -182,6 +187,7 @@ pub(super) fn prepare(
         settings,
         mode,
         plain,
+        counts_records,
         plan,
         makers,
         registries: registries.0.into_iter().chain(registries.1).collect(),
@@ -341,14 +347,13 @@ fn mode(job: &Job, client: &Client) -> Result<(Mode, bool), Problem> {
         (DeliveryChoice::ExactlyOnce | DeliveryChoice::Auto, true) => {
             Ok((Mode::ExactlyOnce, false))
         }
-        (DeliveryChoice::AtLeastOnce | DeliveryChoice::Auto, false) => {
-            Ok((Mode::AtLeastOnce, true))
-        }
+        (DeliveryChoice::AtLeastOnce, false) => Ok((Mode::AtLeastOnce, true)),
+        (DeliveryChoice::Auto, false) => Ok((Mode::ExactlyOnce, true)),
         (DeliveryChoice::ExactlyOnce, false) => Err(Problem::usage(
-            "exactly once is not possible: this StarRocks has no transaction interface",
+            "exactly once is not possible without condition: this StarRocks has no transaction interface",
         )
         .cause("`/api/transaction` is not answered by the FE; StarRocks has it from 2.4 on")
-        .hint("`--delivery auto` or `at-least-once` loads by plain Stream Load")),
+        .hint("`--delivery auto` loads by plain Stream Load, exactly once as long as StarRocks remembers the label of a pending load")),
     }
 }
 
@@ -367,8 +372,13 @@ fn check_isolation(job: &Job, mode: Mode) -> Result<(), Problem> {
         .hint("leave the key out, or say `--delivery at-least-once`"))
 }
 
-pub(super) fn guarantee(mode: Mode) -> (&'static str, &'static str) {
+pub(super) fn guarantee(mode: Mode, plain: bool) -> (&'static str, &'static str) {
     match mode {
+        Mode::ExactlyOnce if plain => (
+            "exactly-once-by-label",
+            "each record is loaded exactly once, as long as StarRocks remembers the label of a \
+             pending load (it has no transaction interface)",
+        ),
         Mode::ExactlyOnce => ("exactly-once", "each record is loaded exactly once"),
         Mode::AtLeastOnce => ("at-least-once", "no record is lost; a crash may load a batch twice"),
     }

@@ -32,6 +32,9 @@ impl Run<'_> {
         if batch.sealing {
             return Ok(());
         }
+        if batch.is_replay {
+            return if done { self.seal(ticket) } else { Ok(()) };
+        }
         let age = batch.began.elapsed();
         let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share || spent;
         let old = age >= policy.interval || age >= policy.offset_interval;
@@ -127,7 +130,9 @@ impl Run<'_> {
         let sealing =
             self.filling.is_none_or(|ticket| self.batches.get(&ticket).is_none_or(|b| b.sealing));
         let open = self.reading && !self.positions.all_done() && self.stopping.is_none();
-        if paused || sealing || !open || self.plan.budget.is_spent() {
+        // A replay is held whole, whatever `--memory` says: its label stands for all of it.
+        let is_replay = self.filling.is_some_and(|ticket| self.batch(ticket).is_replay);
+        if paused || sealing || !open || (self.plan.budget.is_spent() && !is_replay) {
             if let Ok(message) = self.inbox.recv_timeout(wait) {
                 self.heard(message)?;
             }
@@ -143,10 +148,8 @@ impl Run<'_> {
 
     fn distribute(&mut self, messages: Messages) -> Result<(), Problem> {
         let lanes = self.lanes.len();
-        let most = match self.extent {
-            Extent::Until(bounds) => bounds.max_messages,
-            Extent::Forever { .. } => None,
-        };
+        let most = self.most_records();
+        let is_replay = self.filling.is_some_and(|ticket| self.batch(ticket).is_replay);
         let mut bytes = vec![0_u64; lanes];
         let mut failed = None;
         let (positions, read) = (&mut self.positions, &mut self.read_messages);
@@ -155,7 +158,7 @@ impl Run<'_> {
                 .slot(message.topic_key(), message.partition(), || message.topic().into())?;
             match message.entry() {
                 QueueEntry::Record => {
-                    if most.is_some_and(|most| *read >= most) {
+                    if !is_replay && most.is_some_and(|most| *read >= most) {
                         return None;
                     }
                     if !positions.take(slot, Offset(message.offset())) {
@@ -180,7 +183,7 @@ impl Run<'_> {
         if let Some((partition, error)) = failed {
             self.problem.get_or_insert_with(|| unreadable(&partition, error));
         }
-        if most.is_some_and(|most| *read >= most) {
+        if !is_replay && most.is_some_and(|most| *read >= most) {
             self.positions.stop_here();
         }
         let ticket = self.filling.expect("records are read only into a batch");

@@ -90,8 +90,8 @@ impl Run<'_> {
             committed,
             bound: None,
             complete,
-            labels: std::mem::take(&mut self.books.labels),
-            guarantee_name: guarantee(self.mode).0,
+            audit: std::mem::take(&mut self.books.audit).into(),
+            guarantee_name: guarantee(self.mode, self.plain).0,
         }
     }
 }

@@ -260,7 +260,7 @@ pub enum Input {
     /// The time to drain after [`Input::Revoked`] or [`Input::Stop`] is over.
     DrainExpired,
     /// The run ends. A batch being filled is rolled back, a sealed one is carried through, then
-    /// everything is finalised: [`Action::Finished`]. A bounded run sends it after the last
+    /// everything is finalised, if need be after one more pass through step 1: [`Action::Finished`]. A bounded run sends it after the last
     /// [`Action::Done`], because a batch that fails after it is not attempted again.
     Stop,
     /// A moment asked for by [`Action::WakeAt`], or any other; costs nothing.
@@ -456,6 +456,10 @@ pub enum Note {
         label: Label,
         state: TxnState,
     },
+    /// Offsets of own partitions that stand without metadata of ours: another tool's, or reset.
+    TakenOver {
+        partitions: usize,
+    },
     Claiming {
         run: RunId,
         partitions: usize,
@@ -568,6 +572,9 @@ impl fmt::Display for Note {
             }
             Note::Rule { run, seq, rule } => write!(f, "step 1: batch {run}/{seq}: {rule}"),
             Note::State { label, state } => write!(f, "label `{label}` is {state}"),
+            Note::TakenOver { partitions } => {
+                write!(f, "step 1: {partitions} offsets were not written by starsink")
+            }
             Note::Claiming { run, partitions } => {
                 write!(f, "step 1: claiming {partitions} partitions as run {run}")
             }

@@ -23,6 +23,9 @@ pub struct Machine {
     names: BTreeMap<TableHash, String>,
     /// Partitions that `--restart` has started again.
     restarted: BTreeSet<Partition>,
+    /// The run ends with the next claim, if not before: step 1 settles what a write of unknown fate
+    /// left behind.
+    is_stopping: bool,
     /// Rejoins since the last batch or claim that succeeded.
     rejoins: u32,
     /// The tick that was asked for and has not come yet.
@@ -54,6 +57,7 @@ impl Machine {
             phase: Phase::Unassigned,
             litter: Litter::default(),
             restarted: BTreeSet::new(),
+            is_stopping: false,
             rejoins: 0,
             wake: None,
             #[cfg(test)]
@@ -96,10 +100,19 @@ impl Machine {
                 return cx.out;
             }
         }
+        let is_running = matches!(self.phase, Phase::Running(_));
+        self.is_stopping |= is_running && input == Input::Stop;
+        let is_over = self.is_stopping && input == Input::DrainExpired;
         #[cfg(test)]
         let is_fetched = matches!(input, Input::Fetched(_));
         let turn = match &mut self.phase {
             Phase::Over => Turn::Stay,
+            _ if is_over && !is_running => {
+                if let Phase::Replaying(replay) = &self.phase {
+                    replay.give_up(&mut cx);
+                }
+                Turn::Finish
+            }
             _ if matches!(input, Input::Assigned { .. }) => Turn::Assigned(input),
             Phase::Unassigned => match input {
                 Input::Stop => Turn::Finish,
@@ -192,7 +205,7 @@ impl Machine {
                 }
                 let mut running =
                     Box::new(Running::new(run, claim.places, claim.counted_elsewhere));
-                let next = if self.settings.settle_only {
+                let next = if self.settings.settle_only || self.is_stopping {
                     cx.act(Action::Finished);
                     Phase::Over
                 } else {

@@ -370,6 +370,14 @@ impl Recovery {
         for partition in &self.own {
             places.insert(partition.clone(), self.place(partition, cx)?);
         }
+        let foreign = |p: &&Partition| {
+            let is_bare = self.found.get(*p).is_some_and(|found| found.cursor.is_none());
+            is_bare && !self.restarting.contains(*p)
+        };
+        let partitions = self.own.iter().filter(foreign).count();
+        if partitions > 0 {
+            cx.say(Note::TakenOver { partitions });
+        }
         let writes = claim_writes(self.run, &places, cx.settings)?;
         self.claim = places;
         cx.say(Note::Claiming { run: self.run, partitions: writes.len() });

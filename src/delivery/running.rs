@@ -211,8 +211,9 @@ impl Running {
     fn rejoin(&mut self, why: &'static str, litter: &mut Litter, cx: &mut Context<'_>) -> Turn {
         self.abandon(litter, cx);
         match self.leaving {
-            None => Turn::Rejoin(why),
-            Some(_) => self.gone(),
+            // A run that ends, too: what an unknown write left behind is settled before.
+            None | Some(Leaving::Stopping) => Turn::Rejoin(why),
+            Some(Leaving::Revoked) => self.gone(),
         }
     }
 
@@ -221,9 +222,9 @@ impl Running {
         let is_tainted = self.tainted;
         self.abandon(litter, cx);
         match self.leaving {
-            None if is_tainted => Turn::Rejoin(why),
-            None => Turn::StartOver(why),
-            Some(_) => self.gone(),
+            Some(Leaving::Revoked) => self.gone(),
+            _ if is_tainted => Turn::Rejoin(why),
+            None | Some(Leaving::Stopping) => Turn::StartOver(why),
         }
     }
 

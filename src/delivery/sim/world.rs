@@ -31,6 +31,8 @@ pub(super) enum Fault {
     /// SIGSTOP for less than the session.
     Nap(usize),
     Rebalance,
+    /// SIGTERM: it settles what it has begun, leaves the group and is started again.
+    Stop(usize),
     RequestLost,
     AnswerLost,
     AnswerSlow,
@@ -61,7 +63,7 @@ pub(super) enum Fault {
     RefuseNext(usize),
 }
 
-pub(super) const FAULTS: [Fault; 32] = [
+pub(super) const FAULTS: [Fault; 34] = [
     Fault::Crash(0),
     Fault::Crash(1),
     Fault::Pause(0),
@@ -94,6 +96,8 @@ pub(super) const FAULTS: [Fault; 32] = [
     Fault::RefuseNext(0),
     Fault::RefuseNext(1),
     Fault::Crash(2),
+    Fault::Stop(0),
+    Fault::Stop(1),
 ];
 
 /// One run: everything that decides its course.
@@ -147,6 +151,8 @@ enum Event {
     },
     Join,
     Resume,
+    Stop,
+    StopExpired,
 }
 
 #[derive(Debug)]
@@ -202,6 +208,7 @@ struct Process {
     prepared: BTreeSet<Label>,
     /// Rows of plain loads, kept until the next start of reading.
     kept: BTreeMap<Label, Vec<Row>>,
+    stop_expired: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -468,6 +475,11 @@ impl World {
                 let for_ms = [60_000, SESSION_MS + 3 + self.roll(150)][self.roll(2) as usize];
                 self.pause(process, for_ms);
             }
+            Fault::Stop(process) => {
+                if self.processes[process].machine.is_some() {
+                    self.to(process, 0, Event::Stop);
+                }
+            }
             Fault::Nap(process) => self.pause(process, 6_000),
             Fault::Rebalance => self.rebalance(),
             Fault::LeaderRestart => self.frontend.restart(),
@@ -716,6 +728,14 @@ impl World {
                 self.to(process, 10, Event::Join);
             }
             Event::Join => self.join(process),
+            Event::Stop => {
+                self.to(process, 12_000, Event::StopExpired);
+                self.feed(process, Input::Stop);
+            }
+            Event::StopExpired => {
+                self.processes[process].stop_expired = true;
+                self.feed(process, Input::DrainExpired);
+            }
             _ => {}
         }
     }
@@ -849,7 +869,8 @@ impl World {
                 self.leave(process, None);
             }
             Action::Settled(settlement) => self.check_settlement(&settlement),
-            Action::Done(_) | Action::Finished | Action::Say(_) => {}
+            Action::Finished => self.finished(process),
+            Action::Done(_) | Action::Say(_) => {}
         }
     }
 
@@ -879,6 +900,26 @@ impl World {
         self.require(is_possible && is_exact, || {
             format!("I14: {counted} records counted, {own} stand before the own positions")
         });
+    }
+
+    /// A run that was given the time leaves no intent of its own behind.
+    fn finished(&mut self, process: usize) {
+        let p = &self.processes[process];
+        let own = (p.member, p.run, p.assigned.clone());
+        if let (Some(member), false) = (own.0, p.stop_expired)
+            && self.group.accepts(member, p.generation)
+        {
+            for number in own.2 {
+                let cursor = self.group.committed.get(&number);
+                let cursor = cursor.and_then(|(_, text)| Cursor::parse(text).ok()?);
+                let is_pending = cursor.is_some_and(|c| c.run.0 == own.1 && c.intent.is_some());
+                self.require(!is_pending, || format!("I12: ended with an intent on {number}"));
+            }
+        }
+        self.leave(process, None);
+        let p = &mut self.processes[process];
+        *p = Process { life: p.life + 1, run: p.run, ..Process::default() };
+        self.after(3_000, Happening::Restart { process });
     }
 
     fn check_settlement(&mut self, settlement: &crate::delivery::Settlement) {

@@ -115,10 +115,29 @@ impl Run<'_> {
                 {
                     self.attempt_failed(why);
                 }
+                if let delivery::Note::TakenOver { partitions } = &note {
+                    self.taken_over(*partitions);
+                }
                 (self.report)(Event::Step(note.to_string()));
                 Ok(None)
             }
         }
+    }
+
+    /// Offsets of the Java connector, or set by hand.
+    fn taken_over(&mut self, partitions: usize) {
+        (self.report)(Event::Warning {
+            text: format!(
+                "going on at offsets of group `{}` which starsink did not write ({partitions} {})",
+                self.group,
+                if partitions == 1 { "partition" } else { "partitions" }
+            ),
+            hint: Some(
+                "versions 1.0.3 and 1.0.4 of the StarRocks connector commit one offset less than they loaded: \
+                 if these are theirs, the last record of each partition is loaded once more"
+                    .into(),
+            ),
+        });
     }
 
     fn asked(&mut self, label: &Label, work: Work) -> Result<Option<Input>, Problem> {

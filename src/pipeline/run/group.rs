@@ -64,9 +64,11 @@ impl Run<'_> {
         self.assigned_in_kafka = false;
         self.patience = None;
         let input = Input::Assigned { run: random_run(), partitions: self.assigned.clone() };
+        // The group's answer is taken note of at once, whatever step 1 has to wait for: until then
+        // librdkafka neither passes on the next rebalance nor leaves.
+        self.consumer.assign(&[])?;
         if self.assigned.is_empty() {
             // Another process of this name has all of them.
-            self.consumer.assign(&[])?;
             self.positions = Positions::default();
             self.reading = true;
             return Ok(());

@@ -26,7 +26,7 @@ use crate::child::Guarded;
 use crate::place;
 
 /// A started broker has this long to answer; 3–9 s is usual, more on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(90);
+const READY_WITHIN: Duration = Duration::from_secs(240);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Ports may be taken between choosing and binding them: then new ones are tried.
 const STARTS: u32 = 3;

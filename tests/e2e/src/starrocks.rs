@@ -85,9 +85,14 @@ impl StarRocks {
 
     /// Starts a stand-in with database `example_db` and user `user1`.
     pub fn standin() -> Result<StarRocks> {
+        StarRocks::standin_with(&[])
+    }
+
+    /// The same with more arguments for the stand-in, such as `--version 2.3`.
+    pub fn standin_with(args: &[&str]) -> Result<StarRocks> {
         let binary = place::binary("standin", STANDIN_BIN)?;
         let mut command = Command::new(binary);
-        command.args(["--fe", "0", "--query", "0", "--be", "0"]);
+        command.args(["--fe", "0", "--query", "0", "--be", "0"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = Guarded::spawn(&mut command, None)?;
         let out = process.child().stdout.take().context("the stand-in's output")?;
@@ -238,6 +243,12 @@ impl StarRocks {
             Ok((text("label"), text("state")))
         };
         lines.lines().map(read).collect()
+    }
+
+    /// Has the stand-in forget every finished label, as an FE does that restarts on a busy day.
+    pub fn forget_labels(&self) -> Result<()> {
+        self.post("config?name=label_keep_max_num&value=0", "")?;
+        self.post("restart_fe", "").map(drop)
     }
 
     /// Moves the stand-in's clock on.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -92,6 +92,52 @@ pub fn committed(
         _ => None,
     };
     Ok(found.elements().into_iter().map(read).collect())
+}
+
+/// Commits offsets with their metadata for `group`. Nobody may be in it: waits until the session of a
+/// dead member is over.
+pub fn commit(
+    bootstrap: &str,
+    group: &str,
+    topic: &str,
+    offsets: &[(i32, i64, String)],
+) -> Result<()> {
+    let consumer: BaseConsumer =
+        config(bootstrap).set("group.id", group).create().context("make a consumer")?;
+    let mut list = TopicPartitionList::new();
+    for (partition, offset, metadata) in offsets {
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*offset)).context("set an offset")?;
+        element.set_metadata(metadata);
+    }
+    let deadline = std::time::Instant::now() + WITHIN;
+    loop {
+        match consumer.commit(&list, CommitMode::Sync) {
+            Err(_) if std::time::Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            ended => return ended.context("commit offsets"),
+        }
+    }
+}
+
+/// A member of `group` that reads `topic`, as a Connect worker's consumer would be one. It is in the
+/// group until it is dropped.
+pub fn join(bootstrap: &str, group: &str, client_id: &str, topic: &str) -> Result<BaseConsumer> {
+    let consumer: BaseConsumer = config(bootstrap)
+        .set("group.id", group)
+        .set("client.id", client_id)
+        .create()
+        .context("make a consumer")?;
+    consumer.subscribe(&[topic]).context("subscribe")?;
+    let deadline = std::time::Instant::now() + WITHIN;
+    while std::time::Instant::now() < deadline {
+        consumer.poll(Duration::from_millis(50));
+        if consumer.assignment().is_ok_and(|assigned| assigned.count() > 0) {
+            return Ok(consumer);
+        }
+    }
+    bail!("not in group `{group}` after {WITHIN:?}")
 }
 
 /// A topic name no other test and no other run has: `name`, process and counter.

@@ -2,6 +2,10 @@
 //! every step of the protocol, reached from outside by holding StarRocks' requests or by watching
 //! what `-v` says; brokers restarted in between.
 
+/// Batches whose fate StarRocks has forgotten, orphans, offsets of the Java connector.
+mod doubt;
+/// One mishap at each request of the protocol, on librdkafka's mock cluster.
+mod protocol;
 /// What each delivery option promises.
 mod promises;
 /// Topics, tables, processes and the reckoning.
@@ -13,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use e2e::kafka::Kafka;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -60,6 +65,21 @@ const POINTS: [Point; 17] = [
     Point::AnyTime,
 ];
 
+/// Those of plain loads, for a StarRocks without transactions.
+const PLAIN_POINTS: [Point; 11] = [
+    Point::Said("step 1: claiming"),
+    Point::Said("step 1: claimed"),
+    Point::Held("stream_load", "fe", "before"),
+    Point::Held("stream_load", "be", "before"),
+    Point::Held("stream_load", "be", "body"),
+    Point::Held("stream_load", "be", "after"),
+    Point::Said("step 5: writing the intent"),
+    Point::Said("step 6: committing"),
+    Point::Said("step 7:"),
+    Point::AnyTime,
+    Point::AnyTime,
+];
+
 /// A request is held, or a text said, within this time: batches take 0.3 s.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -99,31 +119,43 @@ fn tell(text: &str) {
 #[test]
 fn processes_killed_at_any_moment_lose_and_double_nothing() {
     let brokers = if env::var(BROKERS).is_ok_and(|text| text == "3") { 3 } else { 1 };
-    let mut kafka = (brokers == 3).then(|| cluster(3));
+    let kafka = (brokers == 3).then(|| cluster(3));
     let bootstrap = kafka.as_ref().map_or_else(broker, e2e::kafka::Kafka::bootstrap);
     let Some(stage) = Stage::new("kill -9", &bootstrap) else { return };
-    let (kills, seed, started) = (scaled(KILLS, 17), seed(), Instant::now());
+    kill_again_and_again(&stage, kafka, &POINTS);
+}
+
+#[test]
+fn processes_of_plain_loads_killed_at_any_moment_lose_and_double_nothing() {
+    let Some(stage) = Stage::old("kill -9 of plain loads", &broker()) else { return };
+    kill_again_and_again(&stage, None, &PLAIN_POINTS);
+}
+
+/// Two processes, killed at each of `points` in turn and then at random ones; brokers, where there are
+/// several, go down and come back meanwhile.
+fn kill_again_and_again(stage: &Stage, mut kafka: Option<Kafka>, points: &[Point]) {
+    let (kills, seed, started) = (scaled(KILLS, points.len() as u64), seed(), Instant::now());
     tell(&format!("{kills} kills, {SEED}={seed}"));
     let seconds =
         env::var(SECONDS).ok().and_then(|text| text.parse::<u64>().ok()).filter(|n| *n > 0);
     let (mut dice, stop) = (Dice::new(seed), AtomicBool::new(false));
-    let (mut missed, mut killed) = (0, 0);
+    let (mut missed, mut killed, mut restarted) = (0, 0, 0);
     let produced = thread::scope(|scope| {
         let _stop = StopOnDrop(&stop);
         let producers = stage.produce(scope, &stop);
         let mut processes = [stage.tail(&[]), stage.tail(&[])];
-        let mut down = None;
-        let mut n = 0;
-        let is_over = |n| {
+        let (mut down, mut struck) = (None, 0);
+        let is_over = |killed| {
             let late = seconds.is_some_and(|most| started.elapsed() > Duration::from_secs(most));
-            n >= kills || late
+            killed >= kills || late
         };
-        while !is_over(n) {
+        while !is_over(killed) {
             if let Some(kafka) = &mut kafka {
-                match (n % 8, down) {
+                match (struck % 8, down) {
                     (3, None) => {
                         let broker = usize::try_from(dice.below(3)).expect("small");
                         kafka.kill(broker);
+                        restarted += 1;
                         down = Some(broker);
                     }
                     (6, Some(broker)) => {
@@ -133,12 +165,10 @@ fn processes_killed_at_any_moment_lose_and_double_nothing() {
                     _ => {}
                 }
             }
-            let point = match usize::try_from(n).ok().and_then(|n| POINTS.get(n)) {
-                Some(point) => *point,
-                None => POINTS[usize::try_from(dice.below(17)).expect("small")],
-            };
-            n += strike(&stage, point, &mut processes, &mut dice, &mut missed);
-            killed = n;
+            let random = usize::try_from(dice.below(points.len() as u64)).expect("small");
+            let point = points[if struck < points.len() { struck } else { random }];
+            struck += 1;
+            killed += strike(stage, point, &mut processes, &mut dice, &mut missed);
         }
         if let (Some(kafka), Some(broker)) = (&mut kafka, down) {
             kafka.restart(broker).expect("it comes back");
@@ -152,14 +182,14 @@ fn processes_killed_at_any_moment_lose_and_double_nothing() {
     stage.check(&produced);
     let open = stage.open_labels();
     tell(&format!(
-        "{killed} kills, {brokers} broker(s), {missed} points not reached, {} rows and {} changes, {} labels left to \
-         expire, {:.0} s, {SEED}={seed}: nothing lost, nothing doubled",
+        "{killed} kills, {restarted} brokers restarted, {missed} points not reached, {} rows and {} changes, {} \
+         labels left to expire, {:.0} s, {SEED}={seed}: nothing lost, nothing doubled",
         produced.ids.len(),
         produced.changes,
         open.len(),
         started.elapsed().as_secs_f64()
     ));
-    check_leftovers_expire(&stage);
+    check_leftovers_expire(stage);
     stage.forget_logs();
 }
 

@@ -73,9 +73,14 @@ impl Scene {
 
     /// With another broker than the shared one.
     pub(crate) fn on(bootstrap: String) -> Scene {
+        Scene::of(bootstrap, StarRocks::start().expect("StarRocks starts"))
+    }
+
+    /// With a broker and a StarRocks.
+    pub(crate) fn of(bootstrap: String, starrocks: StarRocks) -> Scene {
         Scene {
             bootstrap,
-            starrocks: StarRocks::start().expect("StarRocks starts"),
+            starrocks,
             starsink: Starsink::find().expect("starsink is built"),
             dir: place::scratch("scene").expect("a directory"),
         }

@@ -14,18 +14,18 @@ use super::stage::{Dice, Process, Stage, StopOnDrop, broker, difference, wait_fo
 use crate::scene::{SOON, wait_until};
 
 impl Stage {
-    fn fault(&self, fault: &serde_json::Value) {
+    pub(super) fn fault(&self, fault: &serde_json::Value) {
         self.scene.starrocks.fault(fault).expect("a fault is set");
     }
 
     /// `starsink load` with the stage's job, to its end.
-    fn load(&self, args: &[&str]) -> Output {
+    pub(super) fn load(&self, args: &[&str]) -> Output {
         let args = [&["load", "--no-progress"], args, &[self.file()]].concat();
         self.scene.starsink.run(&args, "", SOON).expect("starsink runs")
     }
 
     /// Leaves a batch prepared and intended, its process dead.
-    fn leave_pending(&self) {
+    pub(super) fn leave_pending(&self) {
         self.fault(&json!({"op": "commit", "times": 0, "do": "drop"}));
         let process = self.tail_every("3s", &[]);
         assert!(process.says("step 6: committing", SOON), "{}", process.said());
@@ -34,13 +34,13 @@ impl Stage {
     }
 
     #[track_caller]
-    fn check_ids(&self, expected: &[u64]) {
+    pub(super) fn check_ids(&self, expected: &[u64]) {
         let found = self.ids();
         assert!(found == expected, "{}", difference(expected, &found));
     }
 
     /// Offsets and metadata of the topics of rows.
-    fn cursors(&self) -> Vec<Option<(i64, String)>> {
+    pub(super) fn cursors(&self) -> Vec<Option<(i64, String)>> {
         let of = |topic: &String| {
             topics::committed(&self.scene.bootstrap, &self.group(), topic, 3).expect("offsets")
         };
@@ -174,5 +174,46 @@ fn two_bounded_loads_and_a_tail_at_the_same_time_leave_each_other_alone() {
     wait_until("all are there", SOON, || stage.ids().len() >= expected.len());
     tail.stop();
     stage.check_ids(&expected);
+    stage.forget_logs();
+}
+
+#[test]
+fn a_number_of_records_is_counted_over_the_runs_of_one_command() {
+    let Some(stage) = Stage::new("-c over several runs", &broker()) else { return };
+    let all = stage.put_rows(0, 3_000);
+    let some = ["-o", "beginning", "-c", "2000", "--flush-bytes", "60KB"];
+    stage.fault(&json!({"op": "commit", "nth": 2, "times": 0, "do": "hold", "name": "middle"}));
+    let file = stage.file();
+    let args = [&["load", "-v", "--no-progress"][..], &some, &[file]].concat();
+    let mut run = Process::of(stage.scene.starsink.start(&args, "").expect("it starts"), &stage);
+    wait_until("some rows are loaded", SOON, || !stage.ids().is_empty());
+    assert!(stage.is_held(SOON), "{}", run.said());
+    run.check_runs();
+    run.signal(Signal::SIGKILL);
+    drop(run);
+    stage.scene.starrocks.clear_faults().expect("faults are cleared");
+    stage.scene.starrocks.release("middle").expect("released");
+    let half = stage.ids().len();
+    assert!((1..2_000).contains(&half), "{half} rows: nothing is left to resume");
+
+    stage.load(&some).expect(0);
+    let loaded = stage.ids();
+    assert_eq!(loaded.len(), 2_000, "as many as were asked for, over both runs");
+    let distinct: BTreeSet<&u64> = loaded.iter().collect();
+    assert_eq!(distinct.len(), 2_000, "each once");
+    let output = stage.load(&some).expect(0);
+    let said = "an earlier run of the same command loaded everything";
+    assert!(output.stdout.contains(said), "{}", output.stdout);
+    assert_eq!(stage.ids().len(), 2_000);
+
+    // Another number is another command, with a count of its own.
+    stage.load(&["-o", "beginning", "-c", "500"]).expect(0);
+    assert_eq!(stage.ids().len(), 2_500);
+    // Without a start of its own a load goes on in the group, and each run counts for itself.
+    stage.load(&["-c", "100"]).expect(0);
+    stage.load(&["-c", "100"]).expect(0);
+    assert_eq!(stage.ids().len(), 2_700);
+    stage.load(&[]).expect(0);
+    assert_eq!(stage.ids().len(), 2_500 + all.len());
     stage.forget_logs();
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use e2e::kafka::{Kafka, Options};
 use e2e::place;
 use e2e::produce::{self, Load, Message};
-use e2e::starrocks;
+use e2e::starrocks::{self, StarRocks};
 use e2e::starsink::Run;
 use e2e::topics;
 use nix::sys::signal::Signal;
@@ -96,13 +96,26 @@ impl Stage {
             skip(test, "it needs the stand-in's holds");
             return None;
         }
-        let scene = Scene::on(bootstrap.to_owned());
+        Some(Stage::of(Scene::on(bootstrap.to_owned())))
+    }
+
+    /// Against a StarRocks that has no transaction interface.
+    pub(super) fn old(test: &str, bootstrap: &str) -> Option<Stage> {
+        if std::env::var(starrocks::FE).is_ok() {
+            skip(test, "it needs an old StarRocks");
+            return None;
+        }
+        let starrocks = StarRocks::standin_with(&["--version", "2.3"]).expect("it starts");
+        Some(Stage::of(Scene::of(bootstrap.to_owned(), starrocks)))
+    }
+
+    fn of(scene: Scene) -> Stage {
         let topics = ["eo_first", "eo_second", "eo_changes"].map(|n| scene.topic(n, PARTITIONS));
         let rows = scene.table("eo_rows", "(id BIGINT NOT NULL, ts BIGINT) DUPLICATE KEY (id)");
         let keyed = scene.table("eo_keyed", "(id BIGINT NOT NULL, v BIGINT) PRIMARY KEY (id)");
         let logs = place::scratch("exactly-once").expect("a directory");
         let (name, file) = (topics::fresh_name("eo"), OnceLock::new());
-        Some(Stage { scene, name, topics, rows, keyed, logs, file })
+        Stage { scene, name, topics, rows, keyed, logs, file }
     }
 
     pub(super) fn group(&self) -> String {

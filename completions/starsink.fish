@@ -34,7 +34,7 @@ complete -c starsink -n "__fish_starsink_needs_command" -f -a "completions" -d '
 complete -c starsink -n "__fish_starsink_needs_command" -f -a "man" -d 'Print the man page'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s o -l offset -d 'Where to begin: stored, beginning, end, N, -N (N before the end), s@MS, s@RFC3339 [default: stored, else beginning]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l until -d 'Where to end: now (high watermarks at start), N, e@MS, e@RFC3339' -r
-complete -c starsink -n "__fish_starsink_using_subcommand load" -s c -l max-messages -d 'End after N records at most' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s c -l max-messages -d 'End after N records at most; with -o they count over all runs of the same command' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s p -l partition -d 'Only these partitions; needs a single topic' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r
@@ -52,7 +52,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l loads -d 'Loa
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l memory -d 'Most bytes held in memory' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
-complete -c starsink -n "__fish_starsink_using_subcommand load" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''
 at-least-once\t''
 auto\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F
@@ -89,7 +89,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l loads -d 'Loa
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l memory -d 'Most bytes held in memory' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''
 at-least-once\t''
 auto\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F
@@ -139,7 +139,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand check" -l loads -d 'Lo
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l memory -d 'Most bytes held in memory' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
-complete -c starsink -n "__fish_starsink_using_subcommand check" -l delivery -d 'exactly-once, at-least-once or auto' -r -f -a "exactly-once\t''
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''
 at-least-once\t''
 auto\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l report -d 'Write the run\'s report as JSON, also after an error' -r -F

@@ -141,7 +141,7 @@ pub struct Load {
     #[arg(help_heading = "Extent")]
     pub until: Until,
 
-    /// End after N records at most
+    /// End after N records at most; with -o they count over all runs of the same command
     #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[arg(help_heading = "Extent")]
     pub max_messages: Option<u64>,
@@ -332,7 +332,8 @@ pub struct Flow {
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub on_unknown: Option<OnUnknown>,
 
-    /// exactly-once, at-least-once or auto
+    /// exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no
+    /// transactions
     #[arg(long, value_name = "WHAT", default_value = "auto", hide_possible_values = true)]
     pub delivery: Delivery,
 

@@ -5,6 +5,8 @@
 
 /// A child process that never outlives this one.
 pub mod child;
+/// The benchmark's row with its schema, and as a change event.
+pub mod envelope;
 /// Apache Kafka brokers, started from Maven artifacts.
 pub mod kafka;
 /// The workspace's directories and binaries.

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use crate::envelope;
 use crate::row::Row;
 
 const FLUSH_WITHIN: Duration = Duration::from_secs(120);
@@ -61,6 +62,10 @@ pub enum Shape {
     Json,
     /// One line of CSV without its end, with this separator.
     Csv(String),
+    /// JSON with its schema, for JsonConverter with `schemas.enable=true`.
+    Schema,
+    /// A Debezium insert with its schema.
+    ChangeEvent,
     /// JSON, but every n-th record of a partition (the first, the n+1-st, …) has no value.
     JsonWithTombstones(u64),
 }
@@ -291,11 +296,13 @@ impl Sender {
         let tombstone = match &load.shape {
             Shape::Json => false,
             Shape::JsonWithTombstones(every) => row.index.is_multiple_of(*every),
-            Shape::Csv(_) => false,
+            Shape::Csv(_) | Shape::Schema | Shape::ChangeEvent => false,
         };
         match &load.shape {
             Shape::Json | Shape::JsonWithTombstones(_) => row.json(text),
             Shape::Csv(separator) => row.csv(separator, text),
+            Shape::Schema => envelope::with_schema(row, text),
+            Shape::ChangeEvent => envelope::change_event(row, text),
         }
         let timestamp_ms = match load.stamp {
             Stamp::Now => None,

@@ -20,10 +20,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use e2e::envelope;
 use e2e::kafka::{Kafka, Options, Version};
 use e2e::place;
-use e2e::produce::{self, Compression, Load};
-use e2e::row;
+use e2e::produce::{self, Compression, Load, Shape};
+use e2e::row::{self, Row};
 use e2e::starrocks::StarRocks;
 use e2e::starsink::Starsink;
 use e2e::topics;
@@ -45,6 +46,9 @@ struct Args {
     /// One topic for each
     #[arg(long, value_delimiter = ',', default_value = "none,lz4,zstd")]
     compression: Vec<Compression>,
+    /// What the values are
+    #[arg(long, default_value = "json")]
+    shape: BenchShape,
     /// Who takes part
     #[arg(long, value_delimiter = ',', default_value = "poll,batch-queue,starsink")]
     contenders: Vec<Contender>,
@@ -70,6 +74,53 @@ enum Part {
     /// Read so many records of a topic and end
     #[command(hide = true)]
     Read { how: Contender, bootstrap: String, topic: String, partitions: i32, rows: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BenchShape {
+    /// Flat JSON: copied
+    Json,
+    /// The same with its schema: converted
+    Schema,
+    /// A Debezium insert with its schema: converted and unwrapped
+    ChangeEvent,
+}
+
+impl BenchShape {
+    fn of_load(self) -> Shape {
+        match self {
+            BenchShape::Json => Shape::Json,
+            BenchShape::Schema => Shape::Schema,
+            BenchShape::ChangeEvent => Shape::ChangeEvent,
+        }
+    }
+
+    /// What starsink must be told of such values.
+    fn config(self) -> &'static str {
+        match self {
+            BenchShape::Json => "value.converter.schemas.enable=false\n",
+            BenchShape::Schema => "value.converter.schemas.enable=true\n",
+            BenchShape::ChangeEvent => {
+                "value.converter.schemas.enable=true\n\
+                 transforms=addfield,unwrap\n\
+                 transforms.addfield.type=com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord\n\
+                 transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState\n\
+                 transforms.unwrap.drop.tombstones=true\n\
+                 transforms.unwrap.delete.handling.mode=rewrite\n"
+            }
+        }
+    }
+
+    /// The length of one value, for the heading.
+    fn bytes(self) -> usize {
+        let (row, mut text) = (Row { partition: 0, index: 1_000 }, String::new());
+        match self {
+            BenchShape::Json => row.json(&mut text),
+            BenchShape::Schema => envelope::with_schema(row, &mut text),
+            BenchShape::ChangeEvent => envelope::change_event(row, &mut text),
+        }
+        text.len()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -121,7 +172,8 @@ fn compare(args: &Args) -> Result<()> {
     if !place::RELEASE {
         eprintln!("warning: this is a debug build; its figures mean nothing");
     }
-    println!("{} rows of {} bytes, {} partitions", args.rows, row::JSON_BYTES, args.partitions);
+    let bytes = args.shape.bytes();
+    println!("{} rows of {bytes} bytes, {} partitions", args.rows, args.partitions);
     for compression in &args.compression {
         let runs = ground.race(*compression)?;
         println!("\n{}", table::render(&compression.to_string(), args.rows, &runs));
@@ -147,7 +199,8 @@ impl Ground<'_> {
         eprintln!("producing {} rows, {compression}", self.args.rows);
         topics::create(&bootstrap, &topic, self.args.partitions, &[])?;
         let rows = Load::json(&topic, self.args.partitions, self.args.rows);
-        produce::fast(&bootstrap, &Load { compression, ..rows })?;
+        let shape = self.args.shape.of_load();
+        produce::fast(&bootstrap, &Load { compression, shape, ..rows })?;
         let mut all: Vec<table::Runs> =
             self.args.contenders.iter().map(|c| table::Runs::new(c.label())).collect();
         for round in 1..=self.args.repeat {
@@ -200,7 +253,7 @@ impl Ground<'_> {
              topics={topic}\n\
              key.converter=org.apache.kafka.connect.storage.StringConverter\n\
              value.converter=org.apache.kafka.connect.json.JsonConverter\n\
-             value.converter.schemas.enable=false\n\
+             {}\
              starrocks.topic2table.map={topic}:bench\n\
              starrocks.http.url={}\n\
              starrocks.username={}\n\
@@ -209,6 +262,7 @@ impl Ground<'_> {
              sink.properties.format=json\n\
              sink.properties.strip_outer_array=true\n",
             self.kafka.bootstrap(),
+            self.args.shape.config(),
             starrocks.fe,
             starrocks.user,
             starrocks.password,

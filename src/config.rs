@@ -152,9 +152,13 @@ pub fn load(
 pub fn read(files: &[String], overrides: &Overrides, environment: &Environment<'_>) -> Reading {
     let mut notes = vec![];
     let mut referred = BTreeSet::new();
+    let mut keys = overrides.keys.clone();
     let files = read_files(files, environment, &mut notes)
         .and_then(|files| one_connector(files, &mut notes))
-        .and_then(|files| {
+        .and_then(|mut files| {
+            if overrides.offline {
+                leave_out_connections(&mut files, &mut keys);
+            }
             let entries = files.iter().flat_map(|file| &file.entries);
             let refer = entries.filter(|entry| entry.value.contains("${"));
             referred.extend(refer.map(|entry| entry.key.clone()));
@@ -164,7 +168,7 @@ pub fn read(files: &[String], overrides: &Overrides, environment: &Environment<'
         Ok(files) => files,
         Err(problems) => return Reading { job: None, problems, notes, said: vec![], referred },
     };
-    let mut settings = Settings::layered(files, overrides.keys.clone());
+    let mut settings = Settings::layered(files, keys);
     settings.check_against_table();
     let job = build::job(&mut settings, overrides, environment);
     notes.append(&mut settings.notes);

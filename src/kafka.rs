@@ -11,5 +11,6 @@ pub mod names;
 pub mod oauth;
 pub mod probe;
 pub mod queue;
+pub mod sample;
 
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

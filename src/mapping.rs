@@ -8,3 +8,7 @@ pub mod maker;
 pub mod plan;
 pub mod route;
 pub mod verdict;
+pub mod ddl;
+pub mod derive;
+pub mod infer;
+pub mod survey;

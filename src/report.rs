@@ -5,6 +5,7 @@ pub mod checks;
 pub mod choose;
 pub mod human;
 pub mod json;
+pub mod mapping;
 pub mod pending;
 pub mod progress;
 pub mod sheet;

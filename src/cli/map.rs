@@ -39,6 +39,7 @@ pub struct Map {
 
     /// Compare the rows with those of FILE, one JSON object a line; exit 4 with a diff if they differ
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Mapping")]
+    #[arg(requires = "record", group = "what")]
     pub expect: Option<PathBuf>,
 
     /// Print CREATE TABLE for missing tables and ALTER TABLE for missing columns

@@ -1,6 +1,8 @@
 //! `map`: what goes where and why, and what is known here. Changes nothing anywhere.
 
 mod list;
+mod mapping;
+mod record_file;
 mod routine_load;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::{self, Color, Map, OutputFormat};
+use crate::cmd::load::{configured, dump_properties};
 use crate::error::Problem;
 use crate::report::choose::{self, Display};
 use crate::report::{self, Loudness, Reporter, Style};
@@ -36,9 +39,13 @@ fn print(
         let request = arguments.request(vars).map_err(one)?;
         return routine_load::print(path, &request, is_json(arguments)).map_err(one);
     }
-    let _ = reporter;
-    Err(one(Problem::usage("mapping of records is not supported by starsink yet")
-        .hint("`--list` and `--from-routine-load` are")))
+    let request = arguments.request(vars).map_err(one)?;
+    let job = configured(&request, vars, reporter)?;
+    if request.dump {
+        dump_properties(&job);
+        return Ok(());
+    }
+    mapping::print(arguments, &job).map_err(one)
 }
 
 fn is_json(arguments: &Map) -> bool {

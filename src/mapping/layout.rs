@@ -80,27 +80,40 @@ fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// Names without an expression, quotes taken off. Commas inside parentheses or quotes separate nothing.
+/// Names without an expression, quotes taken off.
 fn plain_names(header: &str) -> Vec<String> {
-    let mut names = vec![];
+    parts(header).into_iter().filter_map(plain_name).collect()
+}
+
+/// Columns that a `columns` header computes: name and expression.
+pub fn derived_columns(header: &str) -> Vec<(String, String)> {
+    let derived = |part: &str| {
+        let (name, expression) = part.split_once('=')?;
+        Some((plain_name(name)?, expression.trim().to_owned()))
+    };
+    parts(header).into_iter().filter_map(derived).collect()
+}
+
+/// What commas separate, those inside parentheses or quotes left out.
+fn parts(header: &str) -> Vec<&str> {
+    let mut parts = vec![];
     let (mut depth, mut quote, mut start) = (0_u32, None, 0);
-    let bytes = header.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
+    for (at, byte) in header.bytes().enumerate() {
         match (quote, byte) {
-            (Some(open), byte) if open == *byte => quote = None,
+            (Some(open), byte) if open == byte => quote = None,
             (Some(_), _) => {}
-            (None, b'\'' | b'"' | b'`') => quote = Some(*byte),
+            (None, b'\'' | b'"' | b'`') => quote = Some(byte),
             (None, b'(') => depth += 1,
             (None, b')') => depth = depth.saturating_sub(1),
             (None, b',') if depth == 0 => {
-                names.extend(plain_name(&header[start..at]));
+                parts.push(&header[start..at]);
                 start = at + 1;
             }
             _ => {}
         }
     }
-    names.extend(plain_name(&header[start..]));
-    names
+    parts.push(&header[start..]);
+    parts
 }
 
 fn plain_name(part: &str) -> Option<String> {
@@ -138,6 +151,8 @@ mod tests {
         let listed = "id, `na,me`, tmp, day = from_unixtime(tmp, '%Y,%m'), __op='delete'";
         let layout = layout(Body::Json, &[("columns", listed)]);
         assert_eq!(layout.listed.as_deref(), Some(&["id", "na,me", "tmp"].map(String::from)[..]));
+        let derived = [("day", "from_unixtime(tmp, '%Y,%m')"), ("__op", "'delete'")];
+        assert_eq!(derived_columns(listed), derived.map(|(name, e)| (name.into(), e.into())));
     }
 
     #[test]

@@ -193,6 +193,16 @@ fn type_name(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
     }
 }
 
+/// What comes of one value in one column.
+pub fn of_value(
+    schema: Option<&Schema>,
+    datum: &Datum<'_>,
+    column: &Column,
+    form: Form,
+) -> Verdict {
+    judge(&Field { name: &column.name, schema, datum }, column, form)
+}
+
 fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
     if field.datum.is_null() {
         return if column.nullable {

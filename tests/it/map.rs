@@ -111,3 +111,54 @@ fn one_thing_is_asked_at_a_time() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used with"));
 }
+
+const ORDERS: &str = "tests/fixtures/map/orders.properties";
+const CITIES: &str = "tests/fixtures/map/flat.properties";
+
+#[test]
+fn records_from_a_file_are_mapped_without_kafka_and_starrocks() {
+    let cities = ["--offline", "--record", "tests/fixtures/map/cities.ndjson"];
+    let orders = ["--offline", "--record", "tests/fixtures/map/orders.ndjson"];
+    check("offline", &[&cities[..], &[CITIES]].concat(), "");
+    check("offline_debezium", &[&orders[..], &[ORDERS]].concat(), "");
+    check("offline_steps", &[&orders[..], &["-v", ORDERS]].concat(), "");
+    check("offline_json", &[&cities[..], &["--output", "json", CITIES]].concat(), "");
+    check("offline_redacted", &[&orders[..], &["-v", "--redact-values", ORDERS]].concat(), "");
+    check("offline_ddl", &[&cities[..], &["--ddl", CITIES]].concat(), "");
+    check("offline_ddl_debezium", &[&orders[..], &["--ddl", ORDERS]].concat(), "");
+    check("offline_properties", &[&orders[..], &["--properties", ORDERS]].concat(), "");
+}
+
+#[test]
+fn a_mapping_test_passes_or_shows_what_differs() {
+    let rows = "tests/fixtures/map/orders.rows.ndjson";
+    let record = ["--offline", "--record", "tests/fixtures/map/orders.ndjson", "--expect"];
+    check("expect_met", &[&record[..], &[rows, ORDERS]].concat(), "");
+    let cities = ["--offline", "--record", "tests/fixtures/map/cities.ndjson", "--expect"];
+    let other = "tests/fixtures/map/cities.other.ndjson";
+    check("expect_missed", &[&cities[..], &[other, CITIES]].concat(), "");
+    check("expect_absent", &[&cities[..], &["no/such.ndjson", CITIES]].concat(), "");
+}
+
+#[test]
+fn what_offline_needs_is_said() {
+    check("offline_alone", &["--offline", "--ddl", CITIES], "");
+    let no_topic =
+        ["--offline", "--record", "tests/fixtures/map/cities.ndjson", "-t", "a,b", CITIES];
+    check("offline_no_topic", &no_topic, "");
+    check("expect_alone", &["--expect", "x", CITIES], "");
+}
+
+#[test]
+fn the_ddl_is_taken_by_starrocks() {
+    let standin = standin::Standin::builder().start().expect("it starts");
+    standin.execute("CREATE DATABASE shop").expect("a database");
+    for (records, config) in [("cities", CITIES), ("orders", ORDERS)] {
+        let records = format!("tests/fixtures/map/{records}.ndjson");
+        let output = run(&["--offline", "--record", &records, "--ddl", config], "");
+        let statements = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(statements.contains("CREATE TABLE"), "{statements}");
+        standin.execute(&statements).unwrap_or_else(|error| panic!("{error}: {statements}"));
+    }
+    assert_eq!(standin.rows("shop", "orders").len(), 0);
+}

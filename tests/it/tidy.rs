@@ -51,6 +51,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("data", "record", "a Connect record says where it stands"),
     ("java_regex", "data", "a refused pattern fails as any option does"),
     ("mapping", "encode", "a column plan ends in an encoder"),
+    ("mapping", "config::keys", "names that were likely meant are found as keys are"),
     ("mapping", "convert", "a record's way to its rows is put together there"),
     ("mapping", "transform", "likewise"),
     ("config", "convert", "the table of converters is what a configuration may name"),

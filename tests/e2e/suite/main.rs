@@ -14,6 +14,8 @@ mod brokers;
 mod exactly_once;
 /// Every line of the fault table.
 mod faults;
+/// What `map` shows and proposes.
+mod map;
 /// The documentation page's own files.
 mod page;
 /// Schemas, columns, transforms and change data.

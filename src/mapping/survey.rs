@@ -1,0 +1,816 @@
+//! What a configuration makes of some records: per topic the tables, per table the columns, for each
+//! column the field that feeds it, a value, and a verdict. Pure; reads no topic and asks no server.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::job::{Body, Job, Routes};
+use crate::config::keys;
+use crate::convert::JsonConverter;
+use crate::data::json_text::{self, Times};
+use crate::data::options::Options;
+use crate::data::{ConnectRecord, Datum, Schema, Value};
+use crate::error::Problem;
+use crate::mapping::cell::Form;
+use crate::mapping::columns::{Column, Table};
+use crate::mapping::infer::Shape;
+use crate::mapping::layout::{self, Layout, OP};
+use crate::mapping::maker::{
+    Fate, Lookup, RawRecord, Refusal, RowMaker, Sources, Tables, Traced, Way,
+};
+use crate::mapping::plan::Op;
+use crate::mapping::route;
+use crate::mapping::verdict::{self, Verdict};
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Survey {
+    pub database: String,
+    pub way: Way,
+    /// By topic, in the order they were met.
+    pub topics: Vec<TopicUse>,
+    /// What became of each record, in order; of those whose steps are kept, or all if asked for.
+    pub outcomes: Vec<(Place, Outcome)>,
+    /// Records before and after each transform; empty unless asked for.
+    pub steps: Vec<Step>,
+}
+
+/// `topic[partition]@offset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub topic: Arc<str>,
+    pub partition: u32,
+    pub offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// One topic's records.
+#[derive(Debug)]
+pub struct TopicUse {
+    pub topic: Arc<str>,
+    pub records: u64,
+    /// Why records became no rows, with counts.
+    pub skipped: BTreeMap<String, u64>,
+    pub refused: Vec<RefusedUse>,
+    pub tables: Vec<TableUse>,
+}
+
+/// Records refused for the same reason.
+#[derive(Debug)]
+pub struct RefusedUse {
+    pub refusal: Refusal,
+    pub records: u64,
+    pub first: Place,
+}
+
+/// One table that a topic's records go to.
+#[derive(Debug)]
+pub struct TableUse {
+    pub name: String,
+    pub lookup: Lookup,
+    pub shape: Shape,
+    pub rows: u64,
+    pub deletes: u64,
+    pub columns: Vec<ColumnUse>,
+    fields: Vec<FieldUse>,
+}
+
+/// One column, or one field without a column.
+#[derive(Debug)]
+pub struct ColumnUse {
+    /// `None`: the field has no column.
+    pub column: Option<String>,
+    /// The column's type; in brackets where it is only inferred.
+    pub kind: String,
+    /// The field, path or expression that feeds it, after the transforms.
+    pub source: Option<String>,
+    pub source_kind: String,
+    pub sample: Option<String>,
+    pub verdict: ColumnVerdict,
+}
+
+/// Whether a column gets what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnVerdict {
+    /// Nobody said what columns there are.
+    Unknown,
+    Ok(String),
+    /// It works, perhaps not as meant.
+    Warn(String),
+    /// Rows are refused, or lose a value.
+    Fail(String),
+}
+
+impl ColumnVerdict {
+    pub fn word(&self) -> &'static str {
+        match self {
+            ColumnVerdict::Unknown => "–",
+            ColumnVerdict::Ok(_) => "ok",
+            ColumnVerdict::Warn(_) => "warn",
+            ColumnVerdict::Fail(_) => "FAIL",
+        }
+    }
+
+    pub fn reason(&self) -> &str {
+        match self {
+            ColumnVerdict::Unknown => "",
+            ColumnVerdict::Ok(why) | ColumnVerdict::Warn(why) | ColumnVerdict::Fail(why) => why,
+        }
+    }
+}
+
+impl fmt::Display for ColumnVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason() {
+            "" => f.write_str(self.word()),
+            why => write!(f, "{}: {why}", self.word()),
+        }
+    }
+}
+
+/// What a field's values were.
+#[derive(Debug)]
+struct FieldUse {
+    name: String,
+    kind: String,
+    sample: Option<String>,
+    seen: u64,
+    nulls: u64,
+    misfits: u64,
+    first_misfit: Option<String>,
+    doubts: u64,
+    first_doubt: Option<String>,
+}
+
+/// What became of one record's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Row { table: String, op: Op, row: String },
+    Skipped(String),
+    Refused { stage: &'static str, class: String, error: String },
+}
+
+/// One record as one step left it.
+#[derive(Debug)]
+pub struct Step {
+    pub place: Place,
+    /// The alias in `transforms` and its class; `None`: as it was converted.
+    pub after: Option<(String, String)>,
+    pub topic: String,
+    pub key: String,
+    pub value: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// What to keep beside the columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Wants {
+    pub outcomes: bool,
+    /// Records per topic whose steps are kept.
+    pub steps: u64,
+    /// Keep no value of any record.
+    pub redact: bool,
+}
+
+/// Longest value kept of one field.
+const SAMPLE_LETTERS: usize = 200;
+
+/// Looks at records one by one.
+#[derive(Debug)]
+pub struct Surveyor {
+    maker: RowMaker,
+    tables: Arc<dyn Tables>,
+    routes: Routes,
+    layout: Layout,
+    /// The `columns` header's derived columns: name and expression.
+    derived: Vec<(String, String)>,
+    paths: Vec<String>,
+    /// Reads ready-made JSON text.
+    plain: JsonConverter,
+    wants: Wants,
+    survey: Survey,
+}
+
+impl Surveyor {
+    pub fn new(
+        job: &Job,
+        tables: Arc<dyn Tables>,
+        sources: &Sources,
+        wants: Wants,
+    ) -> Result<Surveyor, Problem> {
+        let maker = RowMaker::new(job, Arc::clone(&tables), sources)?;
+        let header = |name: &str| {
+            let found = job.target.headers.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        let options: Options = [("schemas.enable", "false")].into_iter().collect();
+        let plain = JsonConverter::compile(&options).expect("these options are legal");
+        let paths = header("jsonpaths").and_then(|text| serde_json::from_str(text).ok());
+        Ok(Surveyor {
+            survey: Survey {
+                database: job.target.database.clone(),
+                way: maker.way().clone(),
+                topics: vec![],
+                outcomes: vec![],
+                steps: vec![],
+            },
+            maker,
+            tables,
+            routes: job.routes.clone(),
+            layout: Layout::of(&job.format.body, &job.target.headers),
+            derived: header("columns").map(layout::derived_columns).unwrap_or_default(),
+            paths: paths.unwrap_or_default(),
+            plain,
+            wants,
+        })
+    }
+
+    pub fn reads_headers(&self) -> bool {
+        self.maker.reads_headers()
+    }
+
+    /// Names a topic although none of its records is looked at.
+    pub fn name(&mut self, topic: &Arc<str>) -> Result<(), Problem> {
+        let at = self.topic(topic);
+        self.table(at, topic).map(drop)
+    }
+
+    /// Looks at one record. The problem: something it needs cannot be reached.
+    pub fn see(&mut self, record: &RawRecord<'_>) -> Result<(), Problem> {
+        let at = self.topic(record.topic);
+        self.survey.topics[at].records += 1;
+        let place = Place {
+            topic: Arc::clone(record.topic),
+            partition: record.partition,
+            offset: record.offset.0,
+        };
+        for made in self.trace(at, record, &place) {
+            let table = self.table(at, &made.topic)?;
+            self.look(at, table, &made);
+        }
+        self.fate(at, record, &place)
+    }
+
+    fn topic(&mut self, topic: &Arc<str>) -> usize {
+        let topics = &mut self.survey.topics;
+        topics.iter().position(|known| known.topic == *topic).unwrap_or_else(|| {
+            topics.push(TopicUse {
+                topic: Arc::clone(topic),
+                records: 0,
+                skipped: BTreeMap::new(),
+                refused: vec![],
+                tables: vec![],
+            });
+            topics.len() - 1
+        })
+    }
+
+    fn table(&mut self, at: usize, topic: &str) -> Result<usize, Problem> {
+        let name = route::table(&self.routes, topic);
+        let tables = &mut self.survey.topics[at].tables;
+        if let Some(known) = tables.iter().position(|table| table.name == name) {
+            return Ok(known);
+        }
+        tables.push(TableUse {
+            name: name.to_owned(),
+            lookup: self.tables.find(name)?,
+            shape: Shape::default(),
+            rows: 0,
+            deletes: 0,
+            columns: vec![],
+            fields: vec![],
+        });
+        Ok(tables.len() - 1)
+    }
+
+    /// Converts and transforms; gives what goes on to the tables.
+    fn trace<'r>(
+        &mut self,
+        at: usize,
+        record: &RawRecord<'r>,
+        place: &Place,
+    ) -> Vec<ConnectRecord<'r>> {
+        let keep = self.survey.topics[at].records <= self.wants.steps && !self.wants.redact;
+        let mut steps = vec![];
+        let mut watch = |traced: Traced<'_>, record: &ConnectRecord<'r>| {
+            if keep {
+                steps.push(step(place, traced, record));
+            }
+        };
+        let traced = self.maker.trace(record, &mut watch);
+        self.survey.steps.extend(steps);
+        traced.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Takes the fields of one transformed record into account.
+    fn look(&mut self, at: usize, table: usize, made: &ConnectRecord<'_>) {
+        let text = match &made.value.datum {
+            Datum::String(text) => Some(text.as_bytes()),
+            Datum::Bytes(bytes) => Some(bytes.as_ref()),
+            _ => None,
+        };
+        let parsed;
+        let value = match (text, &self.layout.body) {
+            (None, _) => &made.value,
+            (Some(text), Body::Json) => match self.plain.convert(Some(text)) {
+                Ok(value) => {
+                    parsed = value;
+                    &parsed
+                }
+                Err(_) => return,
+            },
+            (Some(text), Body::Csv { row_delimiter }) => {
+                parsed = self.csv_value(at, table, text, row_delimiter);
+                &parsed
+            }
+        };
+        let key = self.plain_key(&made.key);
+        let redact = self.wants.redact;
+        let paths = &self.paths;
+        let table = &mut self.survey.topics[at].tables[table];
+        table.shape.see(value);
+        table.shape.see_key(key.as_ref().unwrap_or(&made.key));
+        table.see(value, redact);
+        if let Datum::Map(_) | Datum::Struct(_) = value.datum {
+            for path in paths {
+                let (schema, datum) = at_path(path, value);
+                table.field(path, schema, datum, false, redact);
+            }
+        }
+    }
+
+    /// A key that no step needed is bytes still: JSON of it has names, also beside its schema.
+    fn plain_key<'k>(&mut self, key: &'k Value<'_>) -> Option<Value<'k>> {
+        let text = match &key.datum {
+            Datum::String(text) => text.as_bytes(),
+            Datum::Bytes(bytes) => bytes,
+            _ => return None,
+        };
+        let key = self.plain.convert(Some(text)).ok()?;
+        match &key.datum {
+            Datum::Map(members) if members.len() == 2 && key.datum.member("schema").is_some() => {
+                Some(Value::schemaless(key.datum.member("payload")?.clone()))
+            }
+            Datum::Map(_) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The fields of a ready-made CSV line, named by their columns where those are known.
+    fn csv_value(
+        &self,
+        at: usize,
+        table: usize,
+        text: &[u8],
+        row_delimiter: &[u8],
+    ) -> Value<'static> {
+        let text = String::from_utf8_lossy(text);
+        let delimiter = String::from_utf8_lossy(row_delimiter);
+        let line = text.split(&*delimiter).next().unwrap_or_default();
+        let separator = String::from_utf8_lossy(&self.layout.separator);
+        let lookup = &self.survey.topics[at].tables[table].lookup;
+        let names = match (&self.layout.listed, lookup) {
+            (Some(listed), _) => listed.clone(),
+            (None, Lookup::Known(table)) => table.writable().map(|c| c.name.clone()).collect(),
+            (None, _) => vec![],
+        };
+        let entries = line.split(&*separator).enumerate().map(|(at, field)| {
+            let name = names.get(at).cloned().unwrap_or_else(|| format!("field {}", at + 1));
+            let datum = match field {
+                "\\N" => Datum::Null,
+                text => Datum::text(text.to_owned()),
+            };
+            (Datum::text(name), datum)
+        });
+        Value::schemaless(Datum::Map(entries.collect()))
+    }
+
+    /// Makes the record's rows as a load would, and counts what became of it.
+    fn fate(&mut self, at: usize, record: &RawRecord<'_>, place: &Place) -> Result<(), Problem> {
+        let redact = self.wants.redact;
+        let topic = &mut self.survey.topics[at];
+        let keep = self.wants.outcomes || topic.records <= self.wants.steps;
+        let mut outcomes = vec![];
+        match self.maker.make(record) {
+            Fate::Rows(rows) => {
+                for row in rows.iter() {
+                    let name = rows.table_name(row.table);
+                    if let Some(table) = topic.tables.iter_mut().find(|t| *t.name == **name) {
+                        match row.op {
+                            Op::Upsert => table.rows += row.rows,
+                            Op::Delete => table.deletes += row.rows,
+                        }
+                    }
+                    if keep {
+                        let text = String::from_utf8_lossy(row.bytes);
+                        outcomes.push(Outcome::Row {
+                            table: name.to_string(),
+                            op: row.op,
+                            row: text.trim_end_matches('\n').to_owned(),
+                        });
+                    }
+                }
+            }
+            Fate::Skipped(skip) => {
+                *topic.skipped.entry(skip.to_string()).or_default() += 1;
+                outcomes.push(Outcome::Skipped(skip.to_string()));
+            }
+            Fate::Refused(refusal) => {
+                let error = if redact { &refusal.safe_cause } else { &refusal.cause };
+                outcomes.push(Outcome::Refused {
+                    stage: refusal.stage.connect_name(),
+                    class: refusal.class.clone(),
+                    error: format!("{}: {error}", refusal.what),
+                });
+                topic.refuse(*refusal, place);
+            }
+            Fate::Failed(problem) => return Err(problem),
+        }
+        if keep {
+            let placed = outcomes.into_iter().map(|outcome| (place.clone(), outcome));
+            self.survey.outcomes.extend(placed);
+        }
+        Ok(())
+    }
+
+    /// Judges every column.
+    pub fn finish(mut self) -> Survey {
+        let judge = Judge { layout: &self.layout, derived: &self.derived, paths: &self.paths };
+        for table in self.survey.topics.iter_mut().flat_map(|topic| &mut topic.tables) {
+            table.columns = judge.columns(table);
+        }
+        self.survey
+    }
+}
+
+impl TopicUse {
+    fn refuse(&mut self, refusal: Refusal, place: &Place) {
+        let same = |known: &&mut RefusedUse| {
+            known.refusal.stage == refusal.stage
+                && known.refusal.what == refusal.what
+                && known.refusal.column == refusal.column
+        };
+        match self.refused.iter_mut().find(same) {
+            Some(known) => known.records += 1,
+            None => self.refused.push(RefusedUse { refusal, records: 1, first: place.clone() }),
+        }
+    }
+}
+
+impl TableUse {
+    fn see(&mut self, value: &Value<'_>, redact: bool) {
+        match (&value.schema, &value.datum) {
+            (Some(schema), Datum::Struct(values)) => {
+                let deletes =
+                    says_delete(|name| schema.field_at(name).and_then(|at| values.get(at)));
+                for (field, datum) in schema.fields.iter().zip(values) {
+                    self.field(&field.name, Some(&field.schema), datum, deletes, redact);
+                }
+            }
+            (_, Datum::Map(entries)) => {
+                let deletes = says_delete(|name| value.datum.member(name));
+                for (name, datum) in entries {
+                    self.field(name.as_str().unwrap_or_default(), None, datum, deletes, redact);
+                }
+            }
+            (schema, Datum::Array(items)) => {
+                let of = schema.as_ref().and_then(|schema| schema.items.clone());
+                for item in items {
+                    self.see(&Value { schema: of.clone(), datum: item.clone() }, redact);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn field(
+        &mut self,
+        name: &str,
+        schema: Option<&Schema>,
+        datum: &Datum<'_>,
+        deletes: bool,
+        redact: bool,
+    ) {
+        let column = match &self.lookup {
+            Lookup::Known(table) => table.column(name),
+            Lookup::Hidden | Lookup::Missing(_) => None,
+        };
+        // A row that deletes needs its key and nothing else.
+        let judged = column
+            .filter(|column| column.key || !deletes)
+            .map(|column| verdict::of_value(schema, datum, column, Form::Json));
+        let at = self.fields.iter().position(|field| field.name == name).unwrap_or_else(|| {
+            self.fields.push(FieldUse {
+                name: name.to_owned(),
+                kind: String::new(),
+                sample: None,
+                seen: 0,
+                nulls: 0,
+                misfits: 0,
+                first_misfit: None,
+                doubts: 0,
+                first_doubt: None,
+            });
+            self.fields.len() - 1
+        });
+        let field = &mut self.fields[at];
+        field.seen += 1;
+        field.nulls += u64::from(datum.is_null());
+        if field.kind.is_empty() || field.kind == "null" {
+            field.kind = kind_of(schema, datum);
+        }
+        if field.sample.is_none() && !datum.is_null() && !redact {
+            field.sample = Some(shown(schema, datum));
+        }
+        let why = |text: String| if redact { without_value(&text) } else { text };
+        match judged {
+            Some(Verdict::Misfit(text)) => {
+                field.misfits += 1;
+                field.first_misfit.get_or_insert_with(|| why(text));
+            }
+            Some(Verdict::Doubtful(text)) => {
+                field.doubts += 1;
+                field.first_doubt.get_or_insert_with(|| why(text));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A reason names the value last.
+fn without_value(reason: &str) -> String {
+    reason.split(": ").next().unwrap_or_default().to_owned()
+}
+
+/// Whether a row says that it deletes: then only its key counts.
+fn says_delete<'v, 'a: 'v>(member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bool {
+    let is = |name: &str, words: &[&str]| {
+        member(name).is_some_and(|datum| {
+            let mut text = vec![];
+            let written = json_text::write(&mut text, None, datum, Times::Text);
+            written.is_ok() && words.iter().any(|word| word.as_bytes() == text)
+        })
+    };
+    is(OP, &["1", "\"1\"", "\"d\"", "\"delete\""]) || is("__deleted", &["true", "\"true\""])
+}
+
+/// A value as people read it.
+fn shown(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
+    let text = match datum {
+        Datum::String(text) => text.to_string(),
+        _ => json(schema, datum, Times::Text),
+    };
+    let mut shown: String = text.chars().take(SAMPLE_LETTERS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn json(schema: Option<&Schema>, datum: &Datum<'_>, times: Times) -> String {
+    let mut text = vec![];
+    match json_text::write(&mut text, schema, datum, times) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        // A null where none may be: the failure says where.
+        Err(failure) => format!("({failure})"),
+    }
+}
+
+/// `INT64`, `MicroTimestamp`, or the JSON word where there is no schema.
+fn kind_of(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
+    if let Some(schema) = schema {
+        let logical = schema.name.as_deref().and_then(|name| name.rsplit('.').next());
+        return logical.unwrap_or_else(|| schema.kind.name()).to_owned();
+    }
+    let word = match datum {
+        Datum::Null => "null",
+        Datum::Boolean(_) => "boolean",
+        Datum::String(_) => "string",
+        Datum::Bytes(_) => "bytes",
+        Datum::Array(_) => "array",
+        Datum::Map(_) | Datum::Struct(_) => "object",
+        Datum::Instant(_) => "time",
+        Datum::Int8(_)
+        | Datum::Int16(_)
+        | Datum::Int32(_)
+        | Datum::Int64(_)
+        | Datum::Float32(_)
+        | Datum::Float64(_)
+        | Datum::Number(_)
+        | Datum::Decimal(_) => "number",
+    };
+    word.to_owned()
+}
+
+fn step(place: &Place, traced: Traced<'_>, record: &ConnectRecord<'_>) -> Step {
+    let text = |value: &Value<'_>| json(value.schema.as_ref(), &value.datum, Times::Numbers);
+    let header = |header: &crate::data::Header<'_>| (header.name.to_string(), text(&header.value));
+    Step {
+        place: place.clone(),
+        after: match traced {
+            Traced::Converted => None,
+            Traced::After { alias, class } => Some((alias.to_owned(), class.to_owned())),
+        },
+        topic: record.topic.to_string(),
+        key: text(&record.key),
+        value: text(&record.value),
+        headers: record.headers.iter().map(header).collect(),
+    }
+}
+
+/// What stands at a JSON path of plain names, `$.a.b`; null where it leads nowhere or is another.
+fn at_path<'v, 'a>(path: &str, value: &'v Value<'a>) -> (Option<&'v Schema>, &'v Datum<'a>) {
+    const NOTHING: &Datum<'static> = &Datum::Null;
+    let names = path.strip_prefix('$').unwrap_or(path).split('.').filter(|name| !name.is_empty());
+    let mut schema = value.schema.as_ref();
+    let mut datum = &value.datum;
+    for name in names {
+        (schema, datum) = match (schema, datum) {
+            (Some(of), Datum::Struct(values)) => match of.field_at(name) {
+                Some(at) => (Some(&of.fields[at].schema), values.get(at).unwrap_or(NOTHING)),
+                None => (None, NOTHING),
+            },
+            (_, map) => (None, map.member(name).unwrap_or(NOTHING)),
+        };
+    }
+    (schema, datum)
+}
+
+/// Judges columns by what was seen of fields.
+struct Judge<'j> {
+    layout: &'j Layout,
+    derived: &'j [(String, String)],
+    paths: &'j [String],
+}
+
+impl Judge<'_> {
+    fn columns(&self, table: &TableUse) -> Vec<ColumnUse> {
+        let Lookup::Known(known) = &table.lookup else { return self.inferred(table) };
+        let mut uses: Vec<ColumnUse> =
+            known.columns.iter().map(|column| self.column(column, table)).collect();
+        let has_column = |field: &&FieldUse| {
+            known.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&field.name))
+        };
+        let others = table.fields.iter().filter(|field| !has_column(field));
+        // A path is no name, and what paths do not reach is left out on purpose.
+        let others = others.filter(|field| !self.layout.by_path && !field.name.starts_with('$'));
+        uses.extend(others.map(|field| self.extra(field, known)));
+        uses
+    }
+
+    fn column(&self, column: &Column, table: &TableUse) -> ColumnUse {
+        let (source, field, verdict) = self.fed(column, table);
+        ColumnUse {
+            column: Some(column.name.clone()),
+            kind: format!("{}{}", column.text, if column.key { " key" } else { "" }),
+            source,
+            source_kind: field.map(|field| field.kind.clone()).unwrap_or_default(),
+            sample: field.and_then(|field| field.sample.clone()),
+            verdict,
+        }
+    }
+
+    /// What feeds a column, and whether that is good.
+    fn fed<'t>(
+        &self,
+        column: &Column,
+        table: &'t TableUse,
+    ) -> (Option<String>, Option<&'t FieldUse>, ColumnVerdict) {
+        let same = |name: &str| name.eq_ignore_ascii_case(&column.name);
+        if let Some((_, expression)) = self.derived.iter().find(|(name, _)| same(name)) {
+            let why = "StarRocks computes it".to_owned();
+            return (Some(expression.clone()), None, ColumnVerdict::Ok(why));
+        }
+        if column.made_by_server {
+            return (None, None, ColumnVerdict::Ok("StarRocks fills it".to_owned()));
+        }
+        if table.fields.is_empty() {
+            return (None, None, ColumnVerdict::Warn("no record was read".to_owned()));
+        }
+        let listed = self.layout.listed.as_ref();
+        let place = listed.map(|names| names.iter().position(|name| same(name)));
+        if let Some(None) = place {
+            return (None, None, unlisted(column));
+        }
+        if self.layout.by_path {
+            let at = place.flatten().or_else(|| position(column, table));
+            let Some(path) = at.and_then(|at| self.paths.get(at)) else {
+                let why = "`json_root` or `jsonpaths` says where it stands".to_owned();
+                return (None, None, ColumnVerdict::Ok(why));
+            };
+            let field = table.fields.iter().find(|field| field.name == *path);
+            return (Some(path.clone()), field, field.map_or_else(|| unfed(column), fits));
+        }
+        let wanted = match (listed, place.flatten()) {
+            (Some(names), Some(at)) => names[at].as_str(),
+            _ => column.name.as_str(),
+        };
+        let exact = table.fields.iter().find(|field| field.name == wanted);
+        if let Some(field) = exact {
+            return (Some(field.name.clone()), Some(field), fits(field));
+        }
+        match table.fields.iter().find(|field| same(&field.name)) {
+            Some(field) => {
+                let why = format!(
+                    "field `{}` differs in upper and lower case, so StarRocks reads NULL",
+                    field.name
+                );
+                (Some(field.name.clone()), Some(field), ColumnVerdict::Fail(why))
+            }
+            None => (None, None, unfed(column)),
+        }
+    }
+
+    fn extra(&self, field: &FieldUse, table: &Table) -> ColumnUse {
+        let listed = self.layout.listed.iter().flatten().any(|name| *name == field.name);
+        let verdict = match field.name.as_str() {
+            OP | "__deleted" => ColumnVerdict::Ok("it says whether the row is deleted".to_owned()),
+            _ if listed => ColumnVerdict::Ok("`sink.properties.columns` uses it".to_owned()),
+            name => {
+                let columns = table.columns.iter().map(|column| column.name.as_str());
+                let near = keys::nearest(name, columns);
+                let near = near.map(|near| format!("; is `{near}` meant?")).unwrap_or_default();
+                ColumnVerdict::Warn(format!("no such column, so it is left out{near}"))
+            }
+        };
+        ColumnUse {
+            column: None,
+            kind: String::new(),
+            source: Some(field.name.clone()),
+            source_kind: field.kind.clone(),
+            sample: field.sample.clone(),
+            verdict,
+        }
+    }
+
+    /// Columns that the rows would need, where the table's own are not known.
+    fn inferred(&self, table: &TableUse) -> Vec<ColumnUse> {
+        let inferred = table.shape.columns();
+        let verdict = match &table.lookup {
+            Lookup::Missing(_) => ColumnVerdict::Fail("the table does not exist".to_owned()),
+            _ => ColumnVerdict::Unknown,
+        };
+        let fields = table.fields.iter().filter(|field| !field.name.starts_with('$'));
+        fields
+            .map(|field| {
+                let column = inferred.iter().find(|column| column.name == field.name);
+                ColumnUse {
+                    column: column.map(|column| column.name.clone()),
+                    kind: column.map(|column| format!("({})", column.text)).unwrap_or_default(),
+                    source: Some(field.name.clone()),
+                    source_kind: field.kind.clone(),
+                    sample: field.sample.clone(),
+                    verdict: verdict.clone(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Where a column stands among those that a row may hold.
+fn position(column: &Column, table: &TableUse) -> Option<usize> {
+    let Lookup::Known(known) = &table.lookup else { return None };
+    known.writable().position(|other| other.name == column.name)
+}
+
+fn fits(field: &FieldUse) -> ColumnVerdict {
+    let told = |count: u64, why: &String| match (count, field.seen) {
+        (1, 1) => why.clone(),
+        (count, seen) => format!("{count} of {seen}: {why}"),
+    };
+    match (&field.first_misfit, &field.first_doubt) {
+        (Some(why), _) => ColumnVerdict::Fail(told(field.misfits, why)),
+        (None, Some(why)) => ColumnVerdict::Warn(told(field.doubts, why)),
+        (None, None) => ColumnVerdict::Ok(String::new()),
+    }
+}
+
+/// A column that the `columns` header leaves out takes its default.
+fn unlisted(column: &Column) -> ColumnVerdict {
+    match (&column.default, column.nullable) {
+        (Some(default), _) => ColumnVerdict::Ok(format!("its default, `{default}`")),
+        (None, true) => ColumnVerdict::Warn("not in `sink.properties.columns`: NULL".to_owned()),
+        (None, false) => {
+            let why = "not in `sink.properties.columns`, takes no NULL and has no default";
+            ColumnVerdict::Fail(why.to_owned())
+        }
+    }
+}
+
+/// A column without a field: StarRocks reads NULL, not the default.
+fn unfed(column: &Column) -> ColumnVerdict {
+    let default = column.default.as_ref().map(|default| {
+        format!("; its default `{default}` is used only if `sink.properties.columns` leaves it out")
+    });
+    let default = default.unwrap_or_default();
+    match column.nullable {
+        true => ColumnVerdict::Warn(format!("no field feeds it: NULL{default}")),
+        false => ColumnVerdict::Fail(format!("no field feeds it, and it takes no NULL{default}")),
+    }
+}

@@ -1,0 +1,437 @@
+//! A survey for people and for programs: text that fits a terminal, or one JSON document.
+
+use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use crate::mapping::maker::{Lookup, Way};
+use crate::mapping::plan::Op;
+use crate::mapping::survey::{
+    ColumnUse, ColumnVerdict, Outcome, Place, RefusedUse, Step, Survey, TableUse, TopicUse,
+};
+use crate::report::table::{Table, cut, printable};
+use crate::report::units::grouped;
+
+/// A value is cut to this width, so that a verdict still finds room.
+const SAMPLE_WIDTH: usize = 40;
+
+/// The whole survey as lines. `width`: the terminal's, where there is one.
+pub fn text(survey: &Survey, redact: bool, width: Option<usize>) -> Vec<String> {
+    let mut lines = vec![survey.way.to_string()];
+    for topic in &survey.topics {
+        lines.push(String::new());
+        topic_lines(&mut lines, &survey.database, topic, redact, width);
+    }
+    lines
+}
+
+fn topic_lines(
+    lines: &mut Vec<String>,
+    database: &str,
+    topic: &TopicUse,
+    redact: bool,
+    width: Option<usize>,
+) {
+    for table in &topic.tables {
+        let kind = match &table.lookup {
+            Lookup::Known(known) => format!(" ({})", known.kind),
+            Lookup::Hidden => " (columns not known)".to_owned(),
+            Lookup::Missing(_) => ", which does not exist".to_owned(),
+        };
+        lines.push(format!("{} → {database}.{}{kind}: {}", topic.topic, table.name, counts(table)));
+        lines.extend(columns(table).lines(2, width));
+    }
+    if topic.tables.is_empty() {
+        lines.push(format!("{}: no row", topic.topic));
+    }
+    let others = others(topic);
+    if !others.is_empty() {
+        lines.push(format!("  {others}"));
+    }
+    lines
+        .extend(topic.refused.iter().map(|refused| format!("  {}", refused_line(refused, redact))));
+}
+
+fn counts(table: &TableUse) -> String {
+    let plural = |count: u64, one: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {one}s", grouped(count)),
+    };
+    match table.deletes {
+        0 => plural(table.rows, "row"),
+        deletes => format!("{}, {}", plural(table.rows, "row"), plural(deletes, "delete")),
+    }
+}
+
+/// "100 records: 2 tombstone, 1 refused".
+fn others(topic: &TopicUse) -> String {
+    let refused: u64 = topic.refused.iter().map(|refused| refused.records).sum();
+    let skipped = topic.skipped.iter().map(|(why, count)| format!("{} {why}", grouped(*count)));
+    let mut parts: Vec<String> = skipped.collect();
+    if refused > 0 {
+        parts.push(format!("{} refused", grouped(refused)));
+    }
+    match parts.as_slice() {
+        [] => String::new(),
+        parts => format!("of {} records: {}", grouped(topic.records), parts.join(", ")),
+    }
+}
+
+fn refused_line(refused: &RefusedUse, redact: bool) -> String {
+    let refusal = &refused.refusal;
+    let cause = if redact { &refusal.safe_cause } else { &refusal.cause };
+    let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+    format!(
+        "refused by the {}, {} (first {}): {}{cause}",
+        refusal.stage,
+        grouped(refused.records),
+        refused.first,
+        refusal.what,
+    )
+}
+
+fn columns(table: &TableUse) -> Table {
+    let mut out = Table::new(&["column", "type", "source", "sample", "verdict"]);
+    for column in &table.columns {
+        let dash = || "–".to_owned();
+        out.row(vec![
+            column.column.clone().unwrap_or_else(dash),
+            column.kind.clone(),
+            source(column).unwrap_or_else(dash),
+            column.sample.as_deref().map_or_else(dash, |sample| cut(sample, SAMPLE_WIDTH)),
+            column.verdict.to_string(),
+        ]);
+    }
+    out
+}
+
+fn source(column: &ColumnUse) -> Option<String> {
+    let source = column.source.as_ref()?;
+    Some(match column.source_kind.as_str() {
+        "" => source.clone(),
+        kind => format!("{source} {kind}"),
+    })
+}
+
+/// Each record before and after each transform, and what became of it; of a step only what it changed.
+pub fn steps(survey: &Survey, width: Option<usize>) -> Vec<String> {
+    let mut places: Vec<&Place> = vec![];
+    let of_outcomes = survey.outcomes.iter().map(|(place, _)| place);
+    for place in survey.steps.iter().map(|step| &step.place).chain(of_outcomes) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places.sort_by_key(|place| survey.outcomes.iter().position(|(other, _)| other == *place));
+    let names = survey.steps.iter().map(|step| step_name(step).width());
+    let indent = names.max().unwrap_or_default();
+    let mut lines = vec![];
+    for place in places {
+        lines.push(place.to_string());
+        let mut before: Option<&Step> = None;
+        for step in survey.steps.iter().filter(|step| step.place == *place) {
+            lines.extend(step_lines(step, before, indent));
+            before = Some(step);
+        }
+        let outcomes = survey.outcomes.iter().filter(|(other, _)| other == place);
+        lines.extend(outcomes.map(|(_, outcome)| format!("  → {}", outcome_line(outcome))));
+    }
+    let fit = |line: String| match width {
+        Some(width) => cut(&printable(&line), width),
+        None => printable(&line),
+    };
+    lines.into_iter().map(fit).collect()
+}
+
+fn step_name(step: &Step) -> String {
+    match &step.after {
+        None => "converted".to_owned(),
+        Some((alias, class)) => format!("{alias} ({})", class.rsplit('.').next().unwrap_or(class)),
+    }
+}
+
+fn step_lines(step: &Step, before: Option<&Step>, indent: usize) -> Vec<String> {
+    let name = step_name(step);
+    let headers = |step: &Step| {
+        let pairs = step.headers.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    let parts = [
+        ("topic", step.topic.clone(), before.map(|before| before.topic.clone())),
+        ("key", step.key.clone(), before.map(|before| before.key.clone())),
+        ("value", step.value.clone(), before.map(|before| before.value.clone())),
+        ("headers", headers(step), before.map(headers)),
+    ];
+    let is_shown = |(name, now, then): &&(&str, String, Option<String>)| match then {
+        Some(then) => now != then,
+        // Where it came from says the line above, and nothing needs no line.
+        None => *name == "value" || (*name != "topic" && !now.is_empty() && now != "null"),
+    };
+    let changed: Vec<_> = parts.iter().filter(is_shown).collect();
+    let padded = |name: &str| format!("{name}{}", " ".repeat(indent - name.width()));
+    if changed.is_empty() {
+        return vec![format!("  {}  as before", padded(&name))];
+    }
+    let line = |(at, (part, now, _)): (usize, &&(&str, String, Option<String>))| {
+        let name = if at == 0 { name.as_str() } else { "" };
+        format!("  {}  {part} {now}", padded(name))
+    };
+    changed.iter().enumerate().map(line).collect()
+}
+
+fn outcome_line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Row { table, op: Op::Upsert, row } => format!("row of {table}: {row}"),
+        Outcome::Row { table, op: Op::Delete, row } => format!("delete from {table}: {row}"),
+        Outcome::Skipped(why) => why.clone(),
+        Outcome::Refused { error, .. } => format!("refused: {error}"),
+    }
+}
+
+/// One JSON document; `outcomes` and `steps` where they were asked for.
+pub fn document(survey: &Survey, redact: bool) -> Value {
+    let copied = !matches!(survey.way, Way::Convert(_));
+    let topics: Vec<Value> = survey
+        .topics
+        .iter()
+        .map(|topic| {
+            let tables: Vec<Value> =
+                topic.tables.iter().map(|table| table_value(&survey.database, table)).collect();
+            let refused: Vec<Value> =
+                topic.refused.iter().map(|refused| refused_value(refused, redact)).collect();
+            json!({
+                "topic": &*topic.topic,
+                "records": topic.records,
+                "skipped": topic.skipped,
+                "refused": refused,
+                "tables": tables,
+            })
+        })
+        .collect();
+    let mut document = json!({
+        "schema": 1,
+        "copied": copied,
+        "way": survey.way.to_string(),
+        "topics": topics,
+    });
+    if !survey.outcomes.is_empty() && !redact {
+        let rows = survey.outcomes.iter().map(|(place, outcome)| outcome_value(place, outcome));
+        document["rows"] = rows.collect();
+    }
+    if !survey.steps.is_empty() {
+        document["steps"] = survey.steps.iter().map(step_value).collect();
+    }
+    document
+}
+
+fn table_value(database: &str, table: &TableUse) -> Value {
+    let (state, kind) = match &table.lookup {
+        Lookup::Known(known) => ("known", Some(known.kind.to_string())),
+        Lookup::Hidden => ("hidden", None),
+        Lookup::Missing(_) => ("missing", None),
+    };
+    let columns: Vec<Value> = table.columns.iter().map(column_value).collect();
+    json!({
+        "database": database,
+        "table": table.name,
+        "state": state,
+        "kind": kind,
+        "rows": table.rows,
+        "deletes": table.deletes,
+        "columns": columns,
+    })
+}
+
+fn column_value(column: &ColumnUse) -> Value {
+    let word = match &column.verdict {
+        ColumnVerdict::Unknown => "unknown",
+        ColumnVerdict::Ok(_) => "ok",
+        ColumnVerdict::Warn(_) => "warn",
+        ColumnVerdict::Fail(_) => "fail",
+    };
+    json!({
+        "column": column.column,
+        "type": column.kind,
+        "source": column.source,
+        "source_type": column.source_kind,
+        "sample": column.sample,
+        "verdict": word,
+        "reason": column.verdict.reason(),
+    })
+}
+
+fn refused_value(refused: &RefusedUse, redact: bool) -> Value {
+    let refusal = &refused.refusal;
+    json!({
+        "stage": refusal.stage.connect_name(),
+        "class": refusal.class,
+        "error": refusal.what,
+        "cause": if redact { &refusal.safe_cause } else { &refusal.cause },
+        "table": refusal.table.as_deref(),
+        "column": refusal.column,
+        "records": refused.records,
+        "first": refused.first.to_string(),
+    })
+}
+
+/// One line of an `--expect` file: a row, or why there is none. A JSON row stays JSON, a CSV row is text.
+pub fn outcome_value(place: &Place, outcome: &Outcome) -> Value {
+    let mut value = match outcome {
+        Outcome::Row { table, op, row } => {
+            let row = serde_json::from_str::<Map<String, Value>>(row)
+                .map_or_else(|_| Value::from(row.as_str()), Value::Object);
+            let op = match op {
+                Op::Upsert => "upsert",
+                Op::Delete => "delete",
+            };
+            json!({"table": table, "op": op, "row": row})
+        }
+        Outcome::Skipped(why) => json!({"skipped": why}),
+        Outcome::Refused { stage, class, error } => {
+            json!({"refused": stage, "class": class, "error": error})
+        }
+    };
+    value["at"] = place.to_string().into();
+    value
+}
+
+fn step_value(step: &Step) -> Value {
+    let headers: Map<String, Value> =
+        step.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let raw = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    json!({
+        "at": step.place.to_string(),
+        "transform": step.after.as_ref().map(|(alias, _)| alias),
+        "class": step.after.as_ref().map(|(_, class)| class),
+        "topic": step.topic,
+        "key": raw(&step.key),
+        "value": raw(&step.value),
+        "headers": headers,
+    })
+}
+
+/// The rows expected and those made, compared line by line; empty where they agree. A line that names
+/// none of `row`, `skipped` and `refused` is a row itself; members left out of a line are not compared.
+pub fn difference(expected: &[(usize, Value)], made: &[Value]) -> Vec<String> {
+    let agrees = |(expected, made): (&(usize, Value), &Value)| matches(&expected.1, made);
+    let begin = expected.iter().zip(made).take_while(|pair| agrees(*pair)).count();
+    let (rest, made_rest) = (&expected[begin..], &made[begin..]);
+    let end =
+        rest.iter().rev().zip(made_rest.iter().rev()).take_while(|pair| agrees(*pair)).count();
+    let (rest, made_rest) = (&rest[..rest.len() - end], &made_rest[..made_rest.len() - end]);
+    let mut lines = vec![];
+    for at in 0..rest.len().max(made_rest.len()) {
+        match (rest.get(at), made_rest.get(at)) {
+            (Some((line, expected)), Some(made)) if matches(expected, made) => {
+                lines.push(format!("  line {line}: as expected"));
+            }
+            (Some((line, expected)), Some(made)) => {
+                lines.push(format!("@@ line {line}, {}{}", place(made), members(expected, made)));
+                lines.push(format!("-{expected}"));
+                lines.push(format!("+{}", compared(expected, made)));
+            }
+            (Some((line, expected)), None) => {
+                lines.push(format!("@@ line {line}, no such row was made"));
+                lines.push(format!("-{expected}"));
+            }
+            (None, Some(made)) => {
+                lines.push(format!("@@ {}, not expected", place(made)));
+                lines.push(format!("+{made}"));
+            }
+            (None, None) => {}
+        }
+    }
+    lines
+}
+
+fn place(made: &Value) -> &str {
+    made["at"].as_str().unwrap_or_default()
+}
+
+fn is_bare(expected: &Value) -> bool {
+    ["row", "skipped", "refused"].iter().all(|member| expected.get(member).is_none())
+}
+
+fn matches(expected: &Value, made: &Value) -> bool {
+    if is_bare(expected) {
+        return made.get("row") == Some(expected);
+    }
+    let Some(members) = expected.as_object() else { return false };
+    members.iter().all(|(name, value)| made.get(name) == Some(value))
+}
+
+/// What was made, in the form of what was expected.
+fn compared(expected: &Value, made: &Value) -> Value {
+    if is_bare(expected)
+        && let Some(row) = made.get("row")
+    {
+        return row.clone();
+    }
+    made.clone()
+}
+
+/// "; `a`, `b` differ", where both are rows of members.
+fn members(expected: &Value, made: &Value) -> String {
+    let expected = if is_bare(expected) { Some(expected) } else { expected.get("row") };
+    let rows = expected.and_then(Value::as_object).zip(made.get("row").and_then(Value::as_object));
+    let Some((expected, made)) = rows else { return String::new() };
+    let mut names: Vec<String> = expected
+        .iter()
+        .filter(|(name, value)| made.get(*name) != Some(value))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    let added = made.keys().filter(|name| !expected.contains_key(*name));
+    names.extend(added.map(|name| format!("`{name}`")));
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(": {one} differs"),
+        several => format!(": {} differ", several.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(offset: u64, row: Value) -> Value {
+        json!({"table": "t", "op": "upsert", "row": row, "at": format!("t[0]@{offset}")})
+    }
+
+    fn expect(rows: &[Value]) -> Vec<(usize, Value)> {
+        rows.iter().cloned().enumerate().map(|(at, row)| (at + 1, row)).collect()
+    }
+
+    #[test]
+    fn rows_that_agree_leave_nothing_to_say_and_members_left_out_are_not_compared() {
+        let made = [row(0, json!({"id": 1})), json!({"skipped": "tombstone", "at": "t[0]@1"})];
+        let bare = expect(&[json!({"id": 1}), json!({"skipped": "tombstone"})]);
+        assert_eq!(difference(&bare, &made), Vec::<String>::new());
+        let full =
+            expect(&[json!({"table": "t", "row": {"id": 1}}), json!({"skipped": "tombstone"})]);
+        assert_eq!(difference(&full, &made), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_difference_names_line_place_and_members() {
+        let made =
+            [row(0, json!({"id": 1})), row(1, json!({"id": 2, "n": 1})), row(2, json!({"id": 3}))];
+        let lines = difference(
+            &expect(&[json!({"id": 1}), json!({"id": 2, "m": 1}), json!({"id": 3})]),
+            &made,
+        );
+        let text =
+            ["@@ line 2, t[0]@1: `m`, `n` differ", "-{\"id\":2,\"m\":1}", "+{\"id\":2,\"n\":1}"];
+        assert_eq!(lines, text);
+    }
+
+    #[test]
+    fn rows_too_few_and_too_many_are_told() {
+        let made = [row(0, json!({"id": 1})), row(1, json!({"id": 3}))];
+        let three = expect(&[json!({"id": 1}), json!({"id": 2}), json!({"id": 3})]);
+        assert_eq!(difference(&three, &made), ["@@ line 2, no such row was made", "-{\"id\":2}"]);
+        let one = expect(&[json!({"id": 1})]);
+        assert_eq!(difference(&one, &made)[0], "@@ t[0]@1, not expected");
+        // Digits count: 1.0 is not 1.
+        let exact: Value = serde_json::from_str("{\"id\":1.0}").expect("JSON");
+        assert_eq!(difference(&expect(&[exact]), &made[..1]).len(), 3);
+    }
+}

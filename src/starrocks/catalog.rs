@@ -150,11 +150,17 @@ fn described(body: &[u8]) -> Option<Vec<Column>> {
         let extra = text("Extra").unwrap_or_default().to_ascii_lowercase();
         Some(Column {
             default: text("Default").map(String::from),
-            made_by_server: extra.contains("auto_increment") || extra.contains("generated"),
+            made_by_server: is_made_by_server(&extra),
             ..Column::new(text("Field")?, text("Type")?, text("Null") == Some("YES"), key)
         })
     };
     body.get("data")?.as_array()?.iter().map(column).collect()
+}
+
+/// Extra says so of numbered and computed columns; a default that is a function is no such thing.
+fn is_made_by_server(extra: &str) -> bool {
+    let computed = extra.contains("generated") && !extra.contains("default_generated");
+    computed || extra.contains("auto_increment")
 }
 
 fn from_schema(table: &str, sql: &Answer, schema: &Answer) -> Table {
@@ -258,5 +264,17 @@ mod tests {
         let expect = Column::new("id", "bigint", false, true);
         assert_eq!(described(body), Some(vec![expect]));
         assert_eq!(described(br#"{"status":"FAILED","msg":"x"}"#), None);
+    }
+
+    #[test]
+    fn a_default_that_is_a_function_does_not_make_a_column_the_server_s() {
+        for (extra, made) in [
+            ("default_generated", false),
+            ("", false),
+            ("auto_increment", true),
+            ("stored generated", true),
+        ] {
+            assert_eq!(is_made_by_server(extra), made, "{extra}");
+        }
     }
 }

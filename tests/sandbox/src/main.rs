@@ -1,5 +1,6 @@
 //! The documentation page's example from topic to table in one process: librdkafka's mock cluster
-//! and the stand-in StarRocks, `starsink load` on the page's own configuration, the rows read back.
+//! and the stand-in StarRocks, `starsink map` and `load` on the page's own configuration, the rows
+//! read back.
 //!
 //! It shows; it measures and asserts nothing but that the rows arrived.
 
@@ -58,6 +59,7 @@ fn run(options: &Options) -> Result<()> {
     say("The documentation's example, from a Kafka topic to a StarRocks table.");
     let sandbox = Sandbox::start()?;
     sandbox.configure()?;
+    sandbox.map(&vars)?;
     sandbox.load(&vars)?;
     sandbox.read_back()?;
     if options.keep {
@@ -100,14 +102,31 @@ impl Sandbox {
         Ok(())
     }
 
+    fn map(&self, vars: &BTreeMap<String, String>) -> Result<()> {
+        step(4, "What will go where:");
+        show(&format!("$ starsink map {} {}", WORKER.name, SINK.name));
+        say("");
+        let Command::Map(arguments) = self.command("map")? else {
+            bail!("`map` is not the map command");
+        };
+        let code = cmd::map::map(&arguments, vars);
+        ensure!(code == ExitCode::SUCCESS, "`starsink map` failed; the message above says why");
+        Ok(())
+    }
+
+    /// The command line of a command and the page's two files.
+    fn command(&self, name: &str) -> Result<Command> {
+        let [worker, sink] = [&WORKER, &SINK].map(|file| self.dir.file(file.name));
+        let words = ["starsink".as_ref(), name.as_ref(), worker.as_os_str(), sink.as_os_str()];
+        Ok(Cli::try_parse_from(words)?.command)
+    }
+
     fn load(&self, vars: &BTreeMap<String, String>) -> Result<()> {
-        step(4, "The load:");
+        step(5, "The load:");
         show(&format!("$ starsink load {} {}", WORKER.name, SINK.name));
         show("(Before a group starts, this Kafka waits three seconds for more members.)");
         say("");
-        let [worker, sink] = [&WORKER, &SINK].map(|file| self.dir.file(file.name));
-        let words = ["starsink".as_ref(), "load".as_ref(), worker.as_os_str(), sink.as_os_str()];
-        let Command::Load(arguments) = Cli::try_parse_from(words)?.command else {
+        let Command::Load(arguments) = self.command("load")? else {
             bail!("`load` is not the load command");
         };
         let code = cmd::load::load(&arguments, vars);
@@ -117,7 +136,7 @@ impl Sandbox {
     }
 
     fn read_back(&self) -> Result<()> {
-        step(5, "The table:");
+        step(6, "The table:");
         show(&format!("MySQL [{DATABASE}]> select * from {TABLE};"));
         let rows = self.starrocks.rows(DATABASE, TABLE);
         grid::grid(&["id", "city"], &rows).iter().for_each(|line| show(line));
@@ -139,7 +158,7 @@ impl Sandbox {
         let brokers = self.kafka.bootstrap_servers();
         let query = self.starrocks.query();
         let [worker, sink] = [&WORKER, &SINK].map(|file| quoted(&self.dir.file(file.name)));
-        step(6, "Both are still running. In another terminal, from this directory:");
+        step(7, "Both are still running. In another terminal, from this directory:");
         say("\n   # one more record");
         show(&format!(
             r#"echo '{{"id":4,"city":"Boston"}}' | kcat -P -b {brokers} -t {TOPIC} -p 0"#

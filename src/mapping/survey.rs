@@ -1,27 +1,28 @@
 //! What a configuration makes of some records: per topic the tables, per table the columns, for each
 //! column the field that feeds it, a value, and a verdict. Pure; reads no topic and asks no server.
 
+mod fields;
+mod judge;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::config::job::{Body, Job, Routes};
-use crate::config::keys;
 use crate::convert::JsonConverter;
-use crate::data::json_text::{self, Times};
+use crate::data::json_text::Times;
 use crate::data::options::Options;
-use crate::data::{ConnectRecord, Datum, Schema, Value};
+use crate::data::{ConnectRecord, Datum, Value};
 use crate::error::Problem;
-use crate::mapping::cell::Form;
-use crate::mapping::columns::{Column, Table};
 use crate::mapping::infer::Shape;
-use crate::mapping::layout::{self, Layout, OP};
+use crate::mapping::layout::{self, Layout};
 use crate::mapping::maker::{
     Fate, Lookup, RawRecord, Refusal, RowMaker, Sources, Tables, Traced, Way,
 };
 use crate::mapping::plan::Op;
 use crate::mapping::route;
-use crate::mapping::verdict::{self, Verdict};
+use fields::FieldUse;
+use judge::Judge;
 
 /// Everything that was seen.
 #[derive(Debug)]
@@ -133,21 +134,6 @@ impl fmt::Display for ColumnVerdict {
         }
     }
 }
-
-/// What a field's values were.
-#[derive(Debug)]
-struct FieldUse {
-    name: String,
-    kind: String,
-    sample: Option<String>,
-    seen: u64,
-    nulls: u64,
-    misfits: u64,
-    first_misfit: Option<String>,
-    doubts: u64,
-    first_doubt: Option<String>,
-}
-
 /// What became of one record's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -177,9 +163,6 @@ pub struct Wants {
     /// Keep no value of any record.
     pub redact: bool,
 }
-
-/// Longest value kept of one field.
-const SAMPLE_LETTERS: usize = 200;
 
 /// Looks at records one by one.
 #[derive(Debug)]
@@ -339,7 +322,7 @@ impl Surveyor {
         table.see(value, redact);
         if let Datum::Map(_) | Datum::Struct(_) = value.datum {
             for path in paths {
-                let (schema, datum) = at_path(path, value);
+                let (schema, datum) = fields::at_path(path, value);
                 table.field(path, schema, datum, false, redact);
             }
         }
@@ -448,7 +431,6 @@ impl Surveyor {
         self.survey
     }
 }
-
 impl TopicUse {
     fn refuse(&mut self, refusal: Refusal, place: &Place) {
         let same = |known: &&mut RefusedUse| {
@@ -462,154 +444,9 @@ impl TopicUse {
         }
     }
 }
-
-impl TableUse {
-    fn see(&mut self, value: &Value<'_>, redact: bool) {
-        match (&value.schema, &value.datum) {
-            (Some(schema), Datum::Struct(values)) => {
-                let deletes =
-                    says_delete(|name| schema.field_at(name).and_then(|at| values.get(at)));
-                for (field, datum) in schema.fields.iter().zip(values) {
-                    self.field(&field.name, Some(&field.schema), datum, deletes, redact);
-                }
-            }
-            (_, Datum::Map(entries)) => {
-                let deletes = says_delete(|name| value.datum.member(name));
-                for (name, datum) in entries {
-                    self.field(name.as_str().unwrap_or_default(), None, datum, deletes, redact);
-                }
-            }
-            (schema, Datum::Array(items)) => {
-                let of = schema.as_ref().and_then(|schema| schema.items.clone());
-                for item in items {
-                    self.see(&Value { schema: of.clone(), datum: item.clone() }, redact);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn field(
-        &mut self,
-        name: &str,
-        schema: Option<&Schema>,
-        datum: &Datum<'_>,
-        deletes: bool,
-        redact: bool,
-    ) {
-        let column = match &self.lookup {
-            Lookup::Known(table) => table.column(name),
-            Lookup::Hidden | Lookup::Missing(_) => None,
-        };
-        // A row that deletes needs its key and nothing else.
-        let judged = column
-            .filter(|column| column.key || !deletes)
-            .map(|column| verdict::of_value(schema, datum, column, Form::Json));
-        let at = self.fields.iter().position(|field| field.name == name).unwrap_or_else(|| {
-            self.fields.push(FieldUse {
-                name: name.to_owned(),
-                kind: String::new(),
-                sample: None,
-                seen: 0,
-                nulls: 0,
-                misfits: 0,
-                first_misfit: None,
-                doubts: 0,
-                first_doubt: None,
-            });
-            self.fields.len() - 1
-        });
-        let field = &mut self.fields[at];
-        field.seen += 1;
-        field.nulls += u64::from(datum.is_null());
-        if field.kind.is_empty() || field.kind == "null" {
-            field.kind = kind_of(schema, datum);
-        }
-        if field.sample.is_none() && !datum.is_null() && !redact {
-            field.sample = Some(shown(schema, datum));
-        }
-        let why = |text: String| if redact { without_value(&text) } else { text };
-        match judged {
-            Some(Verdict::Misfit(text)) => {
-                field.misfits += 1;
-                field.first_misfit.get_or_insert_with(|| why(text));
-            }
-            Some(Verdict::Doubtful(text)) => {
-                field.doubts += 1;
-                field.first_doubt.get_or_insert_with(|| why(text));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A reason names the value last.
-fn without_value(reason: &str) -> String {
-    reason.split(": ").next().unwrap_or_default().to_owned()
-}
-
-/// Whether a row says that it deletes: then only its key counts.
-fn says_delete<'v, 'a: 'v>(member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bool {
-    let is = |name: &str, words: &[&str]| {
-        member(name).is_some_and(|datum| {
-            let mut text = vec![];
-            let written = json_text::write(&mut text, None, datum, Times::Text);
-            written.is_ok() && words.iter().any(|word| word.as_bytes() == text)
-        })
-    };
-    is(OP, &["1", "\"1\"", "\"d\"", "\"delete\""]) || is("__deleted", &["true", "\"true\""])
-}
-
-/// A value as people read it.
-fn shown(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
-    let text = match datum {
-        Datum::String(text) => text.to_string(),
-        _ => json(schema, datum, Times::Text),
-    };
-    let mut shown: String = text.chars().take(SAMPLE_LETTERS).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
-}
-
-fn json(schema: Option<&Schema>, datum: &Datum<'_>, times: Times) -> String {
-    let mut text = vec![];
-    match json_text::write(&mut text, schema, datum, times) {
-        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-        // A null where none may be: the failure says where.
-        Err(failure) => format!("({failure})"),
-    }
-}
-
-/// `INT64`, `MicroTimestamp`, or the JSON word where there is no schema.
-fn kind_of(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
-    if let Some(schema) = schema {
-        let logical = schema.name.as_deref().and_then(|name| name.rsplit('.').next());
-        return logical.unwrap_or_else(|| schema.kind.name()).to_owned();
-    }
-    let word = match datum {
-        Datum::Null => "null",
-        Datum::Boolean(_) => "boolean",
-        Datum::String(_) => "string",
-        Datum::Bytes(_) => "bytes",
-        Datum::Array(_) => "array",
-        Datum::Map(_) | Datum::Struct(_) => "object",
-        Datum::Instant(_) => "time",
-        Datum::Int8(_)
-        | Datum::Int16(_)
-        | Datum::Int32(_)
-        | Datum::Int64(_)
-        | Datum::Float32(_)
-        | Datum::Float64(_)
-        | Datum::Number(_)
-        | Datum::Decimal(_) => "number",
-    };
-    word.to_owned()
-}
-
 fn step(place: &Place, traced: Traced<'_>, record: &ConnectRecord<'_>) -> Step {
-    let text = |value: &Value<'_>| json(value.schema.as_ref(), &value.datum, Times::Numbers);
+    let text =
+        |value: &Value<'_>| fields::json(value.schema.as_ref(), &value.datum, Times::Numbers);
     let header = |header: &crate::data::Header<'_>| (header.name.to_string(), text(&header.value));
     Step {
         place: place.clone(),
@@ -621,196 +458,5 @@ fn step(place: &Place, traced: Traced<'_>, record: &ConnectRecord<'_>) -> Step {
         key: text(&record.key),
         value: text(&record.value),
         headers: record.headers.iter().map(header).collect(),
-    }
-}
-
-/// What stands at a JSON path of plain names, `$.a.b`; null where it leads nowhere or is another.
-fn at_path<'v, 'a>(path: &str, value: &'v Value<'a>) -> (Option<&'v Schema>, &'v Datum<'a>) {
-    const NOTHING: &Datum<'static> = &Datum::Null;
-    let names = path.strip_prefix('$').unwrap_or(path).split('.').filter(|name| !name.is_empty());
-    let mut schema = value.schema.as_ref();
-    let mut datum = &value.datum;
-    for name in names {
-        (schema, datum) = match (schema, datum) {
-            (Some(of), Datum::Struct(values)) => match of.field_at(name) {
-                Some(at) => (Some(&of.fields[at].schema), values.get(at).unwrap_or(NOTHING)),
-                None => (None, NOTHING),
-            },
-            (_, map) => (None, map.member(name).unwrap_or(NOTHING)),
-        };
-    }
-    (schema, datum)
-}
-
-/// Judges columns by what was seen of fields.
-struct Judge<'j> {
-    layout: &'j Layout,
-    derived: &'j [(String, String)],
-    paths: &'j [String],
-}
-
-impl Judge<'_> {
-    fn columns(&self, table: &TableUse) -> Vec<ColumnUse> {
-        let Lookup::Known(known) = &table.lookup else { return self.inferred(table) };
-        let mut uses: Vec<ColumnUse> =
-            known.columns.iter().map(|column| self.column(column, table)).collect();
-        let has_column = |field: &&FieldUse| {
-            known.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&field.name))
-        };
-        let others = table.fields.iter().filter(|field| !has_column(field));
-        // A path is no name, and what paths do not reach is left out on purpose.
-        let others = others.filter(|field| !self.layout.by_path && !field.name.starts_with('$'));
-        uses.extend(others.map(|field| self.extra(field, known)));
-        uses
-    }
-
-    fn column(&self, column: &Column, table: &TableUse) -> ColumnUse {
-        let (source, field, verdict) = self.fed(column, table);
-        ColumnUse {
-            column: Some(column.name.clone()),
-            kind: format!("{}{}", column.text, if column.key { " key" } else { "" }),
-            source,
-            source_kind: field.map(|field| field.kind.clone()).unwrap_or_default(),
-            sample: field.and_then(|field| field.sample.clone()),
-            verdict,
-        }
-    }
-
-    /// What feeds a column, and whether that is good.
-    fn fed<'t>(
-        &self,
-        column: &Column,
-        table: &'t TableUse,
-    ) -> (Option<String>, Option<&'t FieldUse>, ColumnVerdict) {
-        let same = |name: &str| name.eq_ignore_ascii_case(&column.name);
-        if let Some((_, expression)) = self.derived.iter().find(|(name, _)| same(name)) {
-            let why = "StarRocks computes it".to_owned();
-            return (Some(expression.clone()), None, ColumnVerdict::Ok(why));
-        }
-        if column.made_by_server {
-            return (None, None, ColumnVerdict::Ok("StarRocks fills it".to_owned()));
-        }
-        if table.fields.is_empty() {
-            return (None, None, ColumnVerdict::Warn("no record was read".to_owned()));
-        }
-        let listed = self.layout.listed.as_ref();
-        let place = listed.map(|names| names.iter().position(|name| same(name)));
-        if let Some(None) = place {
-            return (None, None, unlisted(column));
-        }
-        if self.layout.by_path {
-            let at = place.flatten().or_else(|| position(column, table));
-            let Some(path) = at.and_then(|at| self.paths.get(at)) else {
-                let why = "`json_root` or `jsonpaths` says where it stands".to_owned();
-                return (None, None, ColumnVerdict::Ok(why));
-            };
-            let field = table.fields.iter().find(|field| field.name == *path);
-            return (Some(path.clone()), field, field.map_or_else(|| unfed(column), fits));
-        }
-        let wanted = match (listed, place.flatten()) {
-            (Some(names), Some(at)) => names[at].as_str(),
-            _ => column.name.as_str(),
-        };
-        let exact = table.fields.iter().find(|field| field.name == wanted);
-        if let Some(field) = exact {
-            return (Some(field.name.clone()), Some(field), fits(field));
-        }
-        match table.fields.iter().find(|field| same(&field.name)) {
-            Some(field) => {
-                let why = format!(
-                    "field `{}` differs in upper and lower case, so StarRocks reads NULL",
-                    field.name
-                );
-                (Some(field.name.clone()), Some(field), ColumnVerdict::Fail(why))
-            }
-            None => (None, None, unfed(column)),
-        }
-    }
-
-    fn extra(&self, field: &FieldUse, table: &Table) -> ColumnUse {
-        let listed = self.layout.listed.iter().flatten().any(|name| *name == field.name);
-        let verdict = match field.name.as_str() {
-            OP | "__deleted" => ColumnVerdict::Ok("it says whether the row is deleted".to_owned()),
-            _ if listed => ColumnVerdict::Ok("`sink.properties.columns` uses it".to_owned()),
-            name => {
-                let columns = table.columns.iter().map(|column| column.name.as_str());
-                let near = keys::nearest(name, columns);
-                let near = near.map(|near| format!("; is `{near}` meant?")).unwrap_or_default();
-                ColumnVerdict::Warn(format!("no such column, so it is left out{near}"))
-            }
-        };
-        ColumnUse {
-            column: None,
-            kind: String::new(),
-            source: Some(field.name.clone()),
-            source_kind: field.kind.clone(),
-            sample: field.sample.clone(),
-            verdict,
-        }
-    }
-
-    /// Columns that the rows would need, where the table's own are not known.
-    fn inferred(&self, table: &TableUse) -> Vec<ColumnUse> {
-        let inferred = table.shape.columns();
-        let verdict = match &table.lookup {
-            Lookup::Missing(_) => ColumnVerdict::Fail("the table does not exist".to_owned()),
-            _ => ColumnVerdict::Unknown,
-        };
-        let fields = table.fields.iter().filter(|field| !field.name.starts_with('$'));
-        fields
-            .map(|field| {
-                let column = inferred.iter().find(|column| column.name == field.name);
-                ColumnUse {
-                    column: column.map(|column| column.name.clone()),
-                    kind: column.map(|column| format!("({})", column.text)).unwrap_or_default(),
-                    source: Some(field.name.clone()),
-                    source_kind: field.kind.clone(),
-                    sample: field.sample.clone(),
-                    verdict: verdict.clone(),
-                }
-            })
-            .collect()
-    }
-}
-
-/// Where a column stands among those that a row may hold.
-fn position(column: &Column, table: &TableUse) -> Option<usize> {
-    let Lookup::Known(known) = &table.lookup else { return None };
-    known.writable().position(|other| other.name == column.name)
-}
-
-fn fits(field: &FieldUse) -> ColumnVerdict {
-    let told = |count: u64, why: &String| match (count, field.seen) {
-        (1, 1) => why.clone(),
-        (count, seen) => format!("{count} of {seen}: {why}"),
-    };
-    match (&field.first_misfit, &field.first_doubt) {
-        (Some(why), _) => ColumnVerdict::Fail(told(field.misfits, why)),
-        (None, Some(why)) => ColumnVerdict::Warn(told(field.doubts, why)),
-        (None, None) => ColumnVerdict::Ok(String::new()),
-    }
-}
-
-/// A column that the `columns` header leaves out takes its default.
-fn unlisted(column: &Column) -> ColumnVerdict {
-    match (&column.default, column.nullable) {
-        (Some(default), _) => ColumnVerdict::Ok(format!("its default, `{default}`")),
-        (None, true) => ColumnVerdict::Warn("not in `sink.properties.columns`: NULL".to_owned()),
-        (None, false) => {
-            let why = "not in `sink.properties.columns`, takes no NULL and has no default";
-            ColumnVerdict::Fail(why.to_owned())
-        }
-    }
-}
-
-/// A column without a field: StarRocks reads NULL, not the default.
-fn unfed(column: &Column) -> ColumnVerdict {
-    let default = column.default.as_ref().map(|default| {
-        format!("; its default `{default}` is used only if `sink.properties.columns` leaves it out")
-    });
-    let default = default.unwrap_or_default();
-    match column.nullable {
-        true => ColumnVerdict::Warn(format!("no field feeds it: NULL{default}")),
-        false => ColumnVerdict::Fail(format!("no field feeds it, and it takes no NULL{default}")),
     }
 }

@@ -55,7 +55,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__check)
-            opts="-o -p -b -t -G -X -D -u -H -q -v -h -V --sample --write --only --strict --query-port --offset --until --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
+            opts="-o -p -b -t -G -X -D -u -H -q -v -h -V --sample --write --only --strict --query-port --offset --until --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --on-error --dlq --dlq-delivery --max-errors --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,6 +188,33 @@ _starsink() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --on-error)
+                    COMPREPLY=($(compgen -W "stop skip dlq" -- "${cur}"))
+                    return 0
+                    ;;
+                --dlq)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --dlq-delivery)
+                    COMPREPLY=($(compgen -W "exactly-once at-least-once" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-errors)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --on-unknown)
                     COMPREPLY=($(compgen -W "committed reload" -- "${cur}"))
                     return 0
@@ -245,7 +272,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__load)
-            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version --restart"
+            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V -n --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --on-error --dlq --dlq-delivery --max-errors --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version --dry-run --replay --restart"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -374,6 +401,33 @@ _starsink() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --on-error)
+                    COMPREPLY=($(compgen -W "stop skip dlq" -- "${cur}"))
+                    return 0
+                    ;;
+                --dlq)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --dlq-delivery)
+                    COMPREPLY=($(compgen -W "exactly-once at-least-once" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-errors)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --on-unknown)
                     COMPREPLY=($(compgen -W "committed reload" -- "${cur}"))
                     return 0
@@ -407,6 +461,21 @@ _starsink() {
                     ;;
                 --progress-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replay)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 *)
@@ -585,7 +654,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__tail)
-            opts="-o -b -t -G -X -D -u -H -q -v -h -V --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
+            opts="-o -b -t -G -X -D -u -H -q -v -h -V --offset --drain-timeout --status-file --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --on-error --dlq --dlq-delivery --max-errors --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -710,6 +779,33 @@ _starsink() {
                     return 0
                     ;;
                 --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-error)
+                    COMPREPLY=($(compgen -W "stop skip dlq" -- "${cur}"))
+                    return 0
+                    ;;
+                --dlq)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --dlq-delivery)
+                    COMPREPLY=($(compgen -W "exactly-once at-least-once" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-errors)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

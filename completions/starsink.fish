@@ -50,6 +50,13 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-bytes -
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l loads -d 'Loads in flight at once' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l on-error -d 'What to do with a record that cannot be loaded: stop, skip or dlq; overrides errors.tolerance' -r -f -a "stop\t''
+skip\t''
+dlq\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l dlq -d 'Where dlq puts such records: a topic, or a file if the name holds a / or ends in .ndjson; overrides errors.deadletterqueue.topic.name' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l dlq-delivery -d 'exactly-once: offsets and dead letters in one Kafka transaction; at-least-once: a crash may put a dead letter twice' -r -f -a "exactly-once\t''
+at-least-once\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l max-errors -d 'Stop when more than N records, or P% of those read, were skipped or set aside' -r
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''
@@ -62,6 +69,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l color -d 'aut
 always\t''
 never\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l progress-interval -d 'Between progress lines without a terminal' -r
+complete -c starsink -n "__fish_starsink_using_subcommand load" -l replay -d 'Load the dead letters of a topic or file again instead of the topics, each once; what still cannot be loaded is put there again' -r -F
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l settle -d 'Finish or undo what an earlier run left pending, then stop'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l no-progress -d 'No bars and no progress lines'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l redact-values -d 'Print no record content anywhere'
@@ -69,6 +77,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -s q -l quiet -d
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s h -l help -d 'Print help'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s n -l dry-run -d 'Read, convert and count what would be loaded, set aside and skipped; send nothing, commit nothing'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l restart -d 'Load a bounded run again from its start'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s o -l offset -d 'Where to begin if the group has no offset: beginning, end, s@MS, s@RFC3339 [default: beginning, or as consumer.auto.offset.reset says]' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l drain-timeout -d 'On a signal or rebalance, wait this long for loads in flight' -r
@@ -87,6 +96,13 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-bytes -
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l loads -d 'Loads in flight at once' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l on-error -d 'What to do with a record that cannot be loaded: stop, skip or dlq; overrides errors.tolerance' -r -f -a "stop\t''
+skip\t''
+dlq\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l dlq -d 'Where dlq puts such records: a topic, or a file if the name holds a / or ends in .ndjson; overrides errors.deadletterqueue.topic.name' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l dlq-delivery -d 'exactly-once: offsets and dead letters in one Kafka transaction; at-least-once: a crash may put a dead letter twice' -r -f -a "exactly-once\t''
+at-least-once\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -l max-errors -d 'Stop when more than N records, or P% of those read, were skipped or set aside' -r
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''
@@ -137,6 +153,13 @@ complete -c starsink -n "__fish_starsink_using_subcommand check" -l flush-bytes 
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l flush-interval -d 'Load a batch at this age; overrides bufferflush.intervalms; 500ms, 10s, 2m' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l loads -d 'Loads in flight at once' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l memory -d 'Most bytes held in memory' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l on-error -d 'What to do with a record that cannot be loaded: stop, skip or dlq; overrides errors.tolerance' -r -f -a "stop\t''
+skip\t''
+dlq\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l dlq -d 'Where dlq puts such records: a topic, or a file if the name holds a / or ends in .ndjson; overrides errors.deadletterqueue.topic.name' -r -F
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l dlq-delivery -d 'exactly-once: offsets and dead letters in one Kafka transaction; at-least-once: a crash may put a dead letter twice' -r -f -a "exactly-once\t''
+at-least-once\t''"
+complete -c starsink -n "__fish_starsink_using_subcommand check" -l max-errors -d 'Stop when more than N records, or P% of those read, were skipped or set aside' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l on-unknown -d 'Where nothing proves whether a pending batch was loaded: committed goes on behind it, reload reads it again [default: stop]' -r -f -a "committed\t''
 reload\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l delivery -d 'exactly-once; at-least-once; auto: exactly once, by labels alone where StarRocks has no transactions' -r -f -a "exactly-once\t''

@@ -17,9 +17,9 @@ pub use crate::cli::man::man;
 pub use crate::cli::map::{Listed, Map, MapOutput};
 pub use crate::cli::request::Request;
 use crate::cli::values::{
-    area, duration, header, load_start, loads, property, size, tail_start, until, user,
+    area, duration, header, load_start, loads, max_errors, property, size, tail_start, until, user,
 };
-use crate::config::job::{Start, Until};
+use crate::config::job::{MaxErrors, Start, Until};
 use crate::verdict::Area;
 
 /// Configuration files when none are named, separated by colons.
@@ -97,13 +97,15 @@ pub enum Command {
 }
 
 const LOAD_AFTER: &str = "\
-Exit codes: 0 done, 2 fix the command or config, 4 stopped on a bad record,
-5 try again later. Rerunning is safe.
+Exit codes: 0 done, 2 fix the command or config, 3 done with records set aside or skipped,
+4 stopped on a bad record, 5 try again later. Rerunning is safe.
 Examples:
   starsink load worker.properties sink.properties
       everything up to now, from where the group stands
   starsink load -o s@2026-11-01T00:00:00Z --until e@2026-11-02T00:00:00Z sink.json
       one day
+  starsink load -n -c 1000 sink.properties
+      try a thousand records, load nothing
   starsink load -c 1000 -p 0 -b kafka1:9092 -t orders sink.properties
       a thousand records of one partition";
 
@@ -153,6 +155,18 @@ pub struct Load {
 
     #[command(flatten)]
     pub shared: Shared,
+
+    /// Read, convert and count what would be loaded, set aside and skipped; send nothing, commit
+    /// nothing
+    #[arg(short = 'n', long, help_heading = "Flow and errors")]
+    #[arg(conflicts_with_all = ["settle", "restart"])]
+    pub dry_run: bool,
+
+    /// Load the dead letters of a topic or file again instead of the topics, each once; what still
+    /// cannot be loaded is put there again
+    #[arg(long, value_name = "TOPIC|FILE", value_hint = ValueHint::FilePath, help_heading = "Flow and errors")]
+    #[arg(conflicts_with_all = ["offset", "until", "partitions"])]
+    pub replay: Option<String>,
 
     /// Load a bounded run again from its start
     #[arg(long, help_heading = "Flow and errors")]
@@ -323,6 +337,25 @@ pub struct Flow {
     #[arg(long, value_name = "SIZE", default_value = "96MiB", value_parser = size)]
     pub memory: u64,
 
+    /// What to do with a record that cannot be loaded: stop, skip or dlq; overrides errors.tolerance
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub on_error: Option<OnError>,
+
+    /// Where dlq puts such records: a topic, or a file if the name holds a / or ends in .ndjson;
+    /// overrides errors.deadletterqueue.topic.name
+    #[arg(long, value_name = "TOPIC|FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub dlq: Option<String>,
+
+    /// exactly-once: offsets and dead letters in one Kafka transaction; at-least-once: a crash may
+    /// put a dead letter twice
+    #[arg(long, value_name = "WHAT", default_value = "at-least-once", hide_possible_values = true)]
+    pub dlq_delivery: DlqDelivery,
+
+    /// Stop when more than N records, or P% of those read, were skipped or set aside
+    #[arg(long, value_name = "N|P%", value_parser = max_errors)]
+    pub max_errors: Option<MaxErrors>,
+
     /// Finish or undo what an earlier run left pending, then stop
     #[arg(long)]
     pub settle: bool,
@@ -347,6 +380,21 @@ pub enum Delivery {
     ExactlyOnce,
     AtLeastOnce,
     Auto,
+}
+
+/// `--on-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    Stop,
+    Skip,
+    Dlq,
+}
+
+/// `--dlq-delivery`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DlqDelivery {
+    ExactlyOnce,
+    AtLeastOnce,
 }
 
 /// `--on-unknown`.

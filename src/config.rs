@@ -7,6 +7,7 @@ mod build;
 mod client;
 pub mod connect;
 pub mod entry;
+mod errors;
 mod headers;
 pub mod job;
 pub mod keys;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use crate::config::connect::ConnectFile;
 pub use crate::config::entry::{Entry, Note, Origin, Weight};
-use crate::config::job::{DeliveryChoice, Job};
+use crate::config::job::{DeliveryChoice, Job, MaxErrors};
 use crate::config::providers::Providers;
 use crate::config::settings::Settings;
 use crate::error::Problem;
@@ -75,9 +76,27 @@ pub struct Overrides {
     pub loads: usize,
     pub memory_bytes: u64,
     pub delivery: DeliveryChoice,
+    /// `--on-error`.
+    pub on_error: Option<OnError>,
+    /// `--dlq`: a topic, or a file where it looks like one.
+    pub dlq: Option<String>,
+    /// `--dlq-delivery exactly-once`.
+    pub dlq_exactly_once: bool,
+    /// `--max-errors`.
+    pub max_errors: Option<MaxErrors>,
+    /// `--replay`: a topic of dead letters, or a file where it looks like one.
+    pub replay: Option<String>,
     pub redact_values: bool,
     /// Nothing is connected to: what only a connection needs may be missing, and is not looked at.
     pub offline: bool,
+}
+
+/// `--on-error`: what a flag says of records that cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    Stop,
+    Skip,
+    Dlq,
 }
 
 /// `--loads` and `--memory` when not given.
@@ -100,6 +119,11 @@ impl Default for Overrides {
             loads: DEFAULT_LOADS,
             memory_bytes: DEFAULT_MEMORY_BYTES,
             delivery: DeliveryChoice::Auto,
+            on_error: None,
+            dlq: None,
+            dlq_exactly_once: false,
+            max_errors: None,
+            replay: None,
             redact_values: false,
             offline: false,
         }

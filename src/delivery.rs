@@ -276,6 +276,9 @@ pub enum Input {
     Answered { label: Label, op: Op, answer: Answer },
     /// A part of this label was refused or its fate is unknown.
     LoadFailed { label: Label, why: String },
+    /// StarRocks refuses rows of this label, in a load or at its prepare, and would refuse them again.
+    /// The executor leaves them out of the next attempt, which may follow at once.
+    RowsRefused { label: Label, why: String },
     /// Batch `seq` is complete: every begin and every part was answered OK. `ends` says, per
     /// partition read from, how far (records dropped or set aside count as read).
     Sealed { seq: Seq, ends: Vec<Taken> },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::record::OffsetRange;
+use crate::record::{Offset, OffsetRange, Partition};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub enum Event {
     Load(Load),
     /// A label found pending at a start, and what became of it.
     Settled(Audited),
+    /// A record that was set aside or skipped; told when its batch is committed.
+    Refused(Refused),
     /// Where the run stands; several times a second.
     Progress(Progress),
     /// The run is over, well or not.
@@ -65,6 +67,36 @@ pub struct Audited {
     pub ranges: Vec<OffsetRange>,
 }
 
+/// One record that was not loaded.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// `topic[partition]@offset`.
+    pub place: String,
+    pub reason: Reasoned,
+    /// The beginning of its value, where that is to be shown.
+    pub excerpt: Option<String>,
+    /// Set aside as a dead letter, else skipped.
+    pub is_set_aside: bool,
+    /// Each one is to be told, not only the first of a batch.
+    pub is_asked_for: bool,
+}
+
+/// Why records were not loaded, and how many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reasoned {
+    /// Connect's name of the stage.
+    pub stage: String,
+    /// What could not be done, without any value of the record.
+    pub what: String,
+    /// `database.table`, where it is known.
+    pub table: Option<String>,
+    pub count: u64,
+    /// The first one: `topic[partition]@offset`.
+    pub first: String,
+    /// Why, for the first one.
+    pub cause: Option<String>,
+}
+
 /// One table so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableProgress {
@@ -72,7 +104,12 @@ pub struct TableProgress {
     pub rows: u64,
     pub bytes: u64,
     pub loads: u64,
+    /// Rows that StarRocks left out: `max_filter_ratio`, `where`.
+    pub filtered_rows: u64,
+    /// Records that make no row, as configured; where the topic alone says the table.
     pub filtered: u64,
+    pub set_aside: u64,
+    pub skipped: u64,
     /// Offsets done and to do, where the run has an end.
     pub done: u64,
     pub total: Option<u64>,
@@ -86,6 +123,8 @@ pub struct Progress {
     /// Since the run began.
     pub elapsed: Duration,
     pub read: u64,
+    pub filtered: u64,
+    pub set_aside: u64,
     pub skipped: u64,
     pub in_flight_loads: usize,
     pub in_flight_bytes: u64,
@@ -98,15 +137,62 @@ pub struct Progress {
     pub asked: bool,
 }
 
+/// The books of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionBook {
+    pub partition: Partition,
+    pub first: Offset,
+    pub next: Offset,
+    pub read: u64,
+    pub loaded: u64,
+    pub set_aside: u64,
+    pub skipped: u64,
+    pub filtered: u64,
+    pub already_loaded: u64,
+    /// Offsets without a record: compaction, transaction markers, aborted transactions.
+    pub gaps: u64,
+}
+
+impl PartitionBook {
+    pub fn new(partition: Partition, first: Offset) -> Self {
+        PartitionBook {
+            partition,
+            first,
+            next: first,
+            read: 0,
+            loaded: 0,
+            set_aside: 0,
+            skipped: 0,
+            filtered: 0,
+            already_loaded: 0,
+            gaps: 0,
+        }
+    }
+}
+
 /// The books of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     pub tables: Vec<TableProgress>,
     pub elapsed: Duration,
-    /// Records read = `loaded_records` + `skipped` + `already_loaded`, for what was committed.
+    /// Records read = `loaded_records` + `set_aside` + `skipped` + `filtered` + `already_loaded`, for
+    /// what was committed.
     pub read: u64,
     pub loaded_records: u64,
+    /// Records that could not be loaded and are kept as dead letters.
+    pub set_aside: u64,
+    /// Records that could not be loaded and were passed over.
     pub skipped: u64,
+    /// Records that make no row, as configured: tombstones, what transforms drop.
+    pub filtered: u64,
+    /// Why records were set aside or skipped.
+    pub reasons: Vec<Reasoned>,
+    /// Where dead letters went, in words.
+    pub dead_letters: Option<String>,
+    /// Loads that only looked for rows that StarRocks rejects.
+    pub extra_loads: u64,
+    /// The same by partition.
+    pub partitions: Vec<PartitionBook>,
     /// Rows of a replay that their table had already.
     pub already_loaded: u64,
     /// What was committed in this run, per partition.
@@ -114,6 +200,8 @@ pub struct Summary {
     /// Where a bounded run had to end, in words.
     pub bound: Option<String>,
     pub complete: bool,
+    /// Nothing was loaded: records were read and converted to be counted.
+    pub dry_run: bool,
     /// An earlier run of the same bounded load had loaded everything: nothing was left to do.
     pub done_before: bool,
     /// Labels of the run, newest last, at most [`Summary::MOST_LABELS`].

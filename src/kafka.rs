@@ -6,10 +6,12 @@ pub mod auth;
 pub mod cluster;
 pub mod consumer;
 pub mod extent;
+pub mod given;
 pub mod jaas;
 pub mod names;
 pub mod oauth;
 pub mod probe;
+pub mod producer;
 pub mod queue;
 pub mod sample;
 

@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod kafka;
 pub mod registry;
 pub mod starrocks;
+pub mod dlq;
 pub mod event;
 pub mod pipeline;
 pub mod report;

@@ -17,10 +17,15 @@ pub mod books;
 pub mod budget;
 pub mod directory;
 mod ends;
+pub mod isolate;
 pub mod lane;
 pub mod loads;
 pub mod look;
+pub mod named;
 pub mod positions;
+pub mod reasons;
+pub mod refuse;
+pub mod replay;
 mod run;
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -46,6 +51,11 @@ pub struct Stop {
 enum Inbox {
     Lane(lane::Said),
     Load(loads::Done),
+    /// What became of a batch's dead letters.
+    DeadLetters {
+        ticket: lane::Ticket,
+        outcome: Result<(), Problem>,
+    },
 }
 
 /// Sends to the reader and wakes it.
@@ -63,7 +73,12 @@ pub fn run(
     stop: &Stop,
     report: &mut dyn FnMut(Event),
 ) -> (Summary, Result<(), Problem>) {
-    match Consumer::new(&job.source, job.memory_bytes) {
+    let consumer = Consumer::new(&job.source, job.memory_bytes);
+    let consumer = consumer.and_then(|consumer| match replay::records(job)? {
+        None => Ok(consumer),
+        Some(given) => Ok(consumer.with_records(given)),
+    });
+    match consumer {
         Ok(consumer) => run::run(job, extent, orders, consumer, stop, report),
         Err(problem) => (Summary::default(), Err(problem)),
     }

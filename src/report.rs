@@ -108,6 +108,10 @@ impl Reporter {
             Event::Settled(audited) => {
                 self.talk(Loudness::Verbose, &human::settled(&audited));
             }
+            Event::Refused(refused) => {
+                let at = if refused.is_asked_for { Loudness::Normal } else { Loudness::Verbose };
+                self.talk(at, &human::refused(&refused));
+            }
             Event::Progress(progress) => match &mut self.watch {
                 Watch::Bars(bars) => bars.show(&progress),
                 Watch::Lines(lines) => {

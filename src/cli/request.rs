@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{
-    BOOTSTRAP_SERVER, CONFIG, Check, Delivery, Files, KAFKA_PASSWORD, Kafka, Load, Map, PASSWORD,
-    PASSWORD_FILE, Property, Shared, StarRocks, Tail, User,
+    BOOTSTRAP_SERVER, CONFIG, Check, Delivery, DlqDelivery, Files, KAFKA_PASSWORD, Kafka, Load,
+    Map, OnError, PASSWORD, PASSWORD_FILE, Property, Shared, StarRocks, Tail, User,
 };
 use crate::config::entry::{Entry, Origin};
 use crate::config::job::{Bounds, DeliveryChoice, Extent, Start};
 use crate::config::settings::split_list;
-use crate::config::{Overrides, Password};
+use crate::config::{self, Overrides, Password};
 use crate::error::Problem;
 use crate::secret::Secret;
 
@@ -25,7 +25,9 @@ impl Load {
 
     /// Files and overrides; `vars` is the process's environment.
     pub fn request(&self, vars: &BTreeMap<String, String>) -> Result<Request, Problem> {
-        self.shared.request(&self.files, self.partitions.clone(), vars)
+        let mut request = self.shared.request(&self.files, self.partitions.clone(), vars)?;
+        request.overrides.replay = self.replay.clone();
+        Ok(request)
     }
 }
 
@@ -104,6 +106,14 @@ impl Shared {
                 Delivery::AtLeastOnce => DeliveryChoice::AtLeastOnce,
                 Delivery::Auto => DeliveryChoice::Auto,
             },
+            on_error: self.flow.on_error.map(|what| match what {
+                OnError::Stop => config::OnError::Stop,
+                OnError::Skip => config::OnError::Skip,
+                OnError::Dlq => config::OnError::Dlq,
+            }),
+            dlq: self.flow.dlq.clone(),
+            dlq_exactly_once: self.flow.dlq_delivery == DlqDelivery::ExactlyOnce,
+            max_errors: self.flow.max_errors,
             redact_values: self.output.redact_values,
             ..overrides
         };

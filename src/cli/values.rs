@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::{Header, Property, User};
-use crate::config::job::{Start, Until};
+use crate::config::job::{MaxErrors, Start, Until};
 use crate::config::keys;
 use crate::verdict::Area;
 
@@ -132,6 +132,16 @@ pub(super) fn loads(text: &str) -> Result<usize, String> {
         .ok()
         .filter(fits)
         .ok_or_else(|| format!("expected is a number from 1 to {MOST_LOADS}"))
+}
+
+/// A number of records, or a share of those read.
+pub(super) fn max_errors(text: &str) -> Result<MaxErrors, String> {
+    let expected = "expected is a number of records such as 100, or a percentage such as 0.5%";
+    let Some(share) = text.strip_suffix('%') else {
+        return text.parse().map(MaxErrors::Count).map_err(|_| expected.to_owned());
+    };
+    let share = share.trim().parse::<f64>().ok().filter(|share| (0.0..=100.0).contains(share));
+    share.map(MaxErrors::Percent).ok_or_else(|| expected.to_owned())
 }
 
 /// Parses anything: what clap refuses it prints, and this may be a password.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::{self, Color, Flow, Load, OnUnknown, Output, OutputFormat, Request, Shared, Tail};
-use crate::config::job::{Extent, Job, PropertyValue};
+use crate::config::job::{Extent, Job, OnBadRecord, PropertyValue};
 use crate::config::{self, Environment};
 use crate::error::{Kind, Problem};
 use crate::event::Event;
@@ -17,9 +17,16 @@ use crate::report::choose::{self, Given};
 use crate::report::{self, Loudness, Reporter, Style, json, status};
 use crate::signal;
 
+/// Done, but records were set aside or skipped.
+const DONE_WITHOUT_SOME: u8 = 3;
+
 /// Runs `starsink load`.
 pub fn load(arguments: &Load, vars: &BTreeMap<String, String>) -> ExitCode {
-    let orders = Orders { restart: arguments.restart, ..orders(&arguments.shared.flow) };
+    let orders = Orders {
+        restart: arguments.restart,
+        dry_run: arguments.dry_run,
+        ..orders(&arguments.shared.flow)
+    };
     run(&arguments.shared, arguments.request(vars), arguments.extent(), orders, vars)
 }
 
@@ -34,7 +41,7 @@ fn orders(flow: &Flow) -> Orders {
         OnUnknown::Committed => OnUnknownOrder::Committed,
         OnUnknown::Reload => OnUnknownOrder::Reload,
     });
-    Orders { settle: flow.settle, restart: false, on_unknown }
+    Orders { settle: flow.settle, restart: false, dry_run: false, on_unknown }
 }
 
 fn run(
@@ -73,6 +80,9 @@ fn run(
         let what = format!("cannot write the report to `{}`", path.display());
         ended = Err(Problem::usage(what).cause(error.to_string()));
     }
+    let has_bad = summary.set_aside + summary.skipped > 0;
+    // A run with this configuration would stop at the first of them.
+    let would_stop = summary.dry_run && matches!(job.errors.on_bad_record, OnBadRecord::Stop);
     let has_run = ended.is_ok() || summary.read > 0;
     if let Err(problem) = &ended {
         reporter.problem(problem);
@@ -87,6 +97,8 @@ fn run(
             signal::die_by(signal);
             ExitCode::from(1)
         }
+        (Ok(()), _) if has_bad && would_stop => ExitCode::from(Kind::BadRecord.exit_code()),
+        (Ok(()), _) if has_bad => ExitCode::from(DONE_WITHOUT_SOME),
         (Ok(()), _) => ExitCode::SUCCESS,
     }
 }

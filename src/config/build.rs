@@ -1,13 +1,16 @@
 //! Effective settings become a [`Job`]. Owns what keys mean together; single values were held
 //! against the key table before.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::entry::{Entry, Note, Origin};
-use crate::config::job::{FeAddress, FlushPolicy, Job, OAuth, Retries, Source, Target, Topics};
+use crate::config::job::{
+    FeAddress, FlushPolicy, Job, OAuth, Replay, Retries, Source, Target, Topics,
+};
 use crate::config::pattern::TopicPattern;
 use crate::config::settings::{Settings, split_list};
-use crate::config::{Environment, Overrides, Password, client, headers, records, routes};
+use crate::config::{Environment, Overrides, Password, client, errors, headers, records, routes};
 use crate::error::Problem;
 use crate::secret::Secret;
 
@@ -27,7 +30,9 @@ pub(super) fn job(
     let flush = flush(settings, overrides);
     let lanes = lanes(settings);
     let max_retries = retries(settings);
-    let source = source(settings, overrides, environment, name.as_deref(), topics);
+    let mut source = source(settings, overrides, environment, name.as_deref(), topics);
+    let replay = replay(settings, overrides, source.as_mut());
+    let errors = errors::read(settings, overrides, environment, source.as_ref());
     Some(Job {
         name: name?,
         source: source?,
@@ -41,6 +46,8 @@ pub(super) fn job(
         loads: overrides.loads,
         memory_bytes: overrides.memory_bytes,
         max_retries,
+        errors: errors?,
+        replay,
         redact_values: overrides.redact_values,
     })
 }
@@ -50,6 +57,42 @@ fn retries(settings: &Settings) -> Retries {
         None => Retries::Unsaid,
         Some(most) => u32::try_from(most).map_or(Retries::Endless, Retries::AtMost),
     }
+}
+
+/// Dead letters in place of the topics: read by a group of their own, so that each is loaded once. For
+/// a file the group counts its lines, in the place of the first topic's first partition.
+fn replay(
+    settings: &mut Settings,
+    overrides: &Overrides,
+    source: Option<&mut Source>,
+) -> Option<Replay> {
+    let from = overrides.replay.as_ref()?;
+    let file = errors::is_file(from).then(|| PathBuf::from(from));
+    let source = source?;
+    let refused = match (&file, &source.topics) {
+        (None, _) if !is_topic_name(from) => Some(format!("`{from}` cannot be a topic's name")),
+        (Some(_), Topics::Matching(_)) => {
+            Some("`--replay FILE` needs a topic by name, which keeps the position".to_owned())
+        }
+        (None | Some(_), Topics::Named(_) | Topics::Matching(_)) => None,
+    };
+    if let Some(what) = refused {
+        let problem = Problem::usage(what).at("`--replay`");
+        settings.problems.push(problem.hint("name the letters' topic with `-t`"));
+        return None;
+    }
+    if !source.group_is_explicit {
+        source.group = format!("{}-replay-{from}", source.group);
+    }
+    let read = match (&file, &source.topics) {
+        (Some(_), Topics::Named(names)) => {
+            source.partitions = vec![0];
+            names[..1].to_vec()
+        }
+        (_, Topics::Named(_) | Topics::Matching(_)) => vec![from.clone()],
+    };
+    let topics = std::mem::replace(&mut source.topics, Topics::Named(read));
+    Some(Replay { topics, file })
 }
 
 /// The connector's name; without files a group given by flag names the run.
@@ -135,7 +178,7 @@ fn pattern(settings: &mut Settings, text: &str, place: &str) -> Option<Topics> {
 }
 
 /// Kafka's rule for names.
-fn is_topic_name(name: &str) -> bool {
+pub(super) fn is_topic_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
 }

@@ -30,6 +30,9 @@ pub struct Job {
     /// The one byte budget (`--memory`): fetch queue, rows and bodies in flight.
     pub memory_bytes: u64,
     pub max_retries: Retries,
+    pub errors: ErrorPolicy,
+    /// Dead letters are loaded again instead of the topics.
+    pub replay: Option<Replay>,
     /// Print no record content anywhere.
     pub redact_values: bool,
 }
@@ -147,6 +150,7 @@ pub struct Records {
     /// `transforms` and `predicates` with everything under them.
     pub chain: Options,
     pub tombstones: Tombstones,
+    pub new_fields: NewFields,
 }
 
 impl Records {
@@ -179,6 +183,14 @@ pub enum ValueKind {
     /// String or ByteArray converter: ready-made JSON text or a CSV line.
     Text,
     Other,
+}
+
+/// `starsink.new.fields`: what a field means that no column has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewFields {
+    Warn,
+    Refuse,
+    Ignore,
 }
 
 /// `starsink.tombstones`: what a record without value means.
@@ -283,6 +295,72 @@ pub enum Retries {
     Unsaid,
     AtMost(u32),
     Endless,
+}
+
+/// What becomes of records that cannot be loaded, at whatever stage, StarRocks' own rejection included.
+#[derive(Debug, Clone)]
+pub struct ErrorPolicy {
+    pub on_bad_record: OnBadRecord,
+    /// The run stops when more than this many were skipped or set aside.
+    pub max_errors: Option<MaxErrors>,
+    /// Tell each one, not only the first of a kind (`errors.log.enable`).
+    pub tell_each: bool,
+    /// Show what the record holds when telling (`errors.log.include.messages`).
+    pub tell_content: bool,
+}
+
+/// A dead-letter policy without a target cannot be written.
+#[derive(Debug, Clone)]
+pub enum OnBadRecord {
+    Stop,
+    Skip,
+    SetAside(DeadLetters),
+}
+
+/// Where records that were set aside go, and how.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    pub target: DeadLetterTarget,
+    /// Whether headers say where a dead letter came from and why.
+    pub context_headers: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum DeadLetterTarget {
+    Topic(DeadLetterTopic),
+    /// One JSON object a line.
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub struct DeadLetterTopic {
+    pub name: String,
+    /// Of a topic that must be created; `None`: the broker's default.
+    pub replication: Option<u16>,
+    /// Offsets and dead letters of a batch in one Kafka transaction.
+    pub exactly_once: bool,
+    pub bootstrap: String,
+    /// librdkafka properties of the producer: connection and security alone.
+    pub properties: Vec<(String, PropertyValue)>,
+    /// Where its access tokens come from.
+    pub oauth: Option<OAuth>,
+}
+
+/// `--replay`: [`Source::topics`] is where the dead letters are, or, for a file, whose first partition keeps
+/// the position.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// What the configuration loads otherwise.
+    pub topics: Topics,
+    pub file: Option<PathBuf>,
+}
+
+/// `--max-errors`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxErrors {
+    Count(u64),
+    /// Of the records read.
+    Percent(f64),
 }
 
 /// When a batch is sealed: whichever comes first.

@@ -2,7 +2,9 @@
 //! everything once, so that a run cannot meet a mistake of the configuration later.
 
 use crate::config::entry::{Entry, Note};
-use crate::config::job::{Body, ConverterChoice, Format, Records, Tombstones, ValueKind};
+use crate::config::job::{
+    Body, ConverterChoice, Format, NewFields, Records, Tombstones, ValueKind,
+};
 use crate::config::settings::Settings;
 use crate::config::{Environment, registry};
 use crate::convert::Converter;
@@ -38,7 +40,12 @@ pub(super) fn read(
     let reads = chain.reads();
     let key = part(settings, environment, "key.converter", JSON, reads.key || deletes);
     let header = part(settings, environment, "header.converter", SIMPLE, reads.headers);
-    let records = Records { key, value, header, chain: options, tombstones };
+    let new_fields = match settings.text("starsink.new.fields") {
+        Some(text) if text.eq_ignore_ascii_case("refuse") => NewFields::Refuse,
+        Some(text) if text.eq_ignore_ascii_case("ignore") => NewFields::Ignore,
+        _ => NewFields::Warn,
+    };
+    let records = Records { key, value, header, chain: options, tombstones, new_fields };
     note_text(settings, &records, format, &chain);
     records
 }

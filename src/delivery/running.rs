@@ -161,6 +161,10 @@ impl Running {
                 let is_ours = self.filling.as_mut().is_some_and(|b| b.part(&label).is_some());
                 if is_ours { self.fail_batch(why, litter, cx) } else { Turn::Stay }
             }
+            Input::RowsRefused { label, why } => {
+                let is_ours = self.filling.as_mut().is_some_and(|b| b.part(&label).is_some());
+                if is_ours { self.refuse_batch(why, litter, cx) } else { Turn::Stay }
+            }
             Input::Sealed { seq, ends } => self.sealed(seq, ends, cx),
             Input::DeadLettersFlushed(flushed) => self.flushed(flushed, litter, cx),
             Input::Written(outcome) => self.written(outcome, litter, cx),
@@ -251,6 +255,15 @@ impl Running {
             self.start(false, cx);
         }
         Turn::Stay
+    }
+
+    /// As [`Running::fail_batch`], without a pause: the next attempt is another one.
+    fn refuse_batch(&mut self, why: String, litter: &mut Litter, cx: &mut Context<'_>) -> Turn {
+        let failures = self.failures;
+        let turn = self.fail_batch(why, litter, cx);
+        self.failures = failures;
+        self.fill_at = cx.now;
+        turn
     }
 
     fn start(&mut self, is_fresh: bool, cx: &mut Context<'_>) {

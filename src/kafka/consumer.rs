@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata,
+};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -16,8 +18,9 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::config::job::{PropertyValue, Source, Topics};
 use crate::config::keys;
 use crate::error::Problem;
+use crate::kafka::given::Given;
 use crate::kafka::oauth::{self, TokenSource};
-use crate::kafka::queue::{Queue, Waker};
+use crate::kafka::queue::{Messages, Queue, Waker};
 use crate::record::{Offset, Partition};
 
 /// How long the first contact may take before a run gives up (exit 5).
@@ -81,6 +84,17 @@ pub struct Consumer {
     pub(super) bootstrap: String,
     /// SASL's, for messages.
     mechanism: Option<String>,
+    /// Records that take the place of a partition's.
+    given: Option<Given>,
+    assigned: Mutex<Assigned>,
+}
+
+/// What is assigned, and since when anew.
+#[derive(Default)]
+struct Assigned {
+    partitions: Vec<Partition>,
+    /// Until when, and when last, their messages are sent to the queue again.
+    forwarding: Option<(Instant, Instant)>,
 }
 
 impl ClientContext for Mailbox {
@@ -167,7 +181,42 @@ impl Consumer {
             PropertyValue::Plain(text) if MECHANISM.contains(&name.as_str()) => Some(text.clone()),
             _ => None,
         });
-        Ok(Consumer { inner, queue, bootstrap: source.bootstrap.clone(), mechanism })
+        let bootstrap = source.bootstrap.clone();
+        Ok(Consumer { inner, queue, bootstrap, mechanism, given: None, assigned: Mutex::default() })
+    }
+
+    /// Reads these records in the place of their partition's; the group keeps the position.
+    pub fn with_records(self, given: Given) -> Self {
+        Consumer { given: Some(given), ..self }
+    }
+
+    /// Takes up to `most` entries, waiting up to `wait` for the first.
+    pub fn read(&self, most: usize, wait: Duration) -> Result<Messages, Problem> {
+        if let Some(given) = &self.given {
+            let records = given.read(most)?;
+            if !records.is_empty() {
+                return Ok(Messages::of(records));
+            }
+        }
+        self.forward_again();
+        Ok(self.queue.read(most, wait))
+    }
+
+    /// A partition that was assigned before and is assigned anew loses its way to the queue when its
+    /// old fetcher stops, some time after the call: it is shown the way until that is over.
+    fn forward_again(&self) {
+        const EVERY: Duration = Duration::from_millis(20);
+        let mut assigned = self.assigned.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((until, last)) = assigned.forwarding else { return };
+        let now = Instant::now();
+        if now >= until {
+            assigned.forwarding = None;
+        } else if now.duration_since(last) >= EVERY {
+            assigned.forwarding = Some((until, now));
+            for partition in &assigned.partitions {
+                self.queue.forward(&partition.topic, number(partition));
+            }
+        }
     }
 
     pub fn queue(&self) -> &Queue<Mailbox> {
@@ -243,6 +292,10 @@ impl Consumer {
     /// Starts reading these partitions from these offsets; all others stop.
     pub fn assign(&self, starts: &[(Partition, Offset)]) -> Result<(), Problem> {
         let mut list = TopicPartitionList::new();
+        self.given.iter().for_each(|given| given.seek(of_given(given, starts)));
+        // What takes a partition's place is not fetched.
+        let starts = if self.given.is_some() { &[] } else { starts };
+        self.note_assigned(starts);
         for (partition, offset) in starts {
             self.queue.forward(&partition.topic, number(partition));
             let offset = RdOffset::Offset(signed(*offset));
@@ -252,14 +305,28 @@ impl Consumer {
         self.inner.assign(&list).map_err(|error| self.failed("assign", &error))
     }
 
+    fn note_assigned(&self, starts: &[(Partition, Offset)]) {
+        /// Stopping a fetcher takes milliseconds.
+        const LONG_ENOUGH: Duration = Duration::from_secs(10);
+        let mut assigned = self.assigned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        assigned.forwarding = (!assigned.partitions.is_empty()).then(|| (now + LONG_ENOUGH, now));
+        assigned.partitions = starts.iter().map(|(partition, _)| partition.clone()).collect();
+    }
+
     /// Gives all partitions back. The group goes on only after this.
     pub fn unassign(&self) {
+        self.given.iter().for_each(|given| given.seek(None));
         // Fails only where nothing was assigned or the group is gone: both leave nothing assigned.
         let _ = self.inner.unassign();
     }
 
     /// Moves back (or on) to these offsets; what was fetched before is thrown away.
     pub fn seek(&self, starts: &[(Partition, Offset)]) -> Result<(), Problem> {
+        if let Some(given) = &self.given {
+            given.seek(of_given(given, starts));
+            return Ok(());
+        }
         let mut list = TopicPartitionList::new();
         for (partition, offset) in starts {
             let offset = RdOffset::Offset(signed(*offset));
@@ -273,6 +340,9 @@ impl Consumer {
 
     /// First offset and end of a partition, asked of its leader.
     pub fn watermarks(&self, partition: &Partition) -> Result<(Offset, Offset), Problem> {
+        if let Some(given) = self.given.as_ref().filter(|given| given.partition() == partition) {
+            return Ok((Offset(0), Offset(given.length())));
+        }
         let marks = self.inner.fetch_watermarks(&partition.topic, number(partition), ANSWER);
         let (low, high) = marks.map_err(|error| self.failed("read the watermarks", &error))?;
         Ok((unsigned(low), unsigned(high)))
@@ -358,6 +428,11 @@ impl Consumer {
     }
 
     /// True once the group has expelled this member, noticed or not.
+    /// Who this member is in which generation, for a transaction that carries its offsets.
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.inner.group_metadata()
+    }
+
     pub fn is_lost(&self) -> bool {
         self.inner.assignment_lost()
     }
@@ -563,6 +638,11 @@ pub fn properties(source: &Source, memory_bytes: u64) -> Vec<(String, PropertyVa
         plain("auto.offset.reset", "error"),
     ]);
     all
+}
+
+fn of_given(given: &Given, starts: &[(Partition, Offset)]) -> Option<u64> {
+    let start = starts.iter().find(|(partition, _)| partition == given.partition());
+    start.map(|(_, offset)| offset.0)
 }
 
 fn commit_error(error: &KafkaError) -> CommitError {

@@ -18,6 +18,8 @@ use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
+use crate::kafka::given::Record;
+
 /// A queue that all assigned partitions are forwarded to. One thread reads it.
 pub struct Queue<C: ConsumerContext + 'static> {
     ptr: Arc<QueuePtr>,
@@ -39,6 +41,8 @@ pub struct Waker(Arc<QueuePtr>);
 /// last message of a buffer is dropped.
 pub struct Messages {
     ptrs: Vec<NonNull<ffi::rd_kafka_message_t>>,
+    /// Records from elsewhere.
+    given: Vec<Record>,
 }
 
 // SAFETY: a message belongs to whoever holds its pointer; librdkafka allows reading and destroying
@@ -47,7 +51,13 @@ unsafe impl Send for Messages {}
 
 /// One message, or the news that a partition's end was reached.
 #[derive(Clone, Copy)]
-pub struct Message<'a>(&'a ffi::rd_kafka_message_t);
+pub struct Message<'a>(Form<'a>);
+
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    Kafka(&'a ffi::rd_kafka_message_t),
+    Given(&'a Record),
+}
 
 /// What a queue entry is.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +105,7 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: the first `count` elements were written just now.
         unsafe { ptrs.set_len(count) };
-        Messages { ptrs: ptrs.into_iter().filter_map(NonNull::new).collect() }
+        Messages { ptrs: ptrs.into_iter().filter_map(NonNull::new).collect(), given: vec![] }
     }
 
     /// The end of a partition as last heard from its leader; asks nobody.
@@ -139,20 +149,26 @@ impl Waker {
 
 impl Messages {
     pub fn none() -> Self {
-        Messages { ptrs: vec![] }
+        Messages { ptrs: vec![], given: vec![] }
+    }
+
+    /// Records from elsewhere.
+    pub fn of(given: Vec<Record>) -> Self {
+        Messages { ptrs: vec![], given }
     }
 
     pub fn len(&self) -> usize {
-        self.ptrs.len()
+        self.ptrs.len() + self.given.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ptrs.is_empty()
+        self.ptrs.is_empty() && self.given.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Message<'_>> {
         // SAFETY: each pointer is a live message owned by `self`.
-        self.ptrs.iter().map(|ptr| Message(unsafe { ptr.as_ref() }))
+        let kafka = self.ptrs.iter().map(|ptr| Message(Form::Kafka(unsafe { ptr.as_ref() })));
+        kafka.chain(self.given.iter().map(|record| Message(Form::Given(record))))
     }
 
     /// Gives each message to the lane that `choose` names, `None` destroys it; order is kept.
@@ -164,9 +180,14 @@ impl Messages {
         let mut parts: Vec<Messages> = (0..lanes).map(|_| Messages::none()).collect();
         for ptr in self.ptrs.drain(..) {
             // SAFETY: the message is alive and owned here until it is pushed or dropped.
-            match choose(Message(unsafe { ptr.as_ref() })) {
+            match choose(Message(Form::Kafka(unsafe { ptr.as_ref() }))) {
                 Some(lane) => parts[lane].ptrs.push(ptr),
-                None => drop(Messages { ptrs: vec![ptr] }),
+                None => drop(Messages { ptrs: vec![ptr], given: vec![] }),
+            }
+        }
+        for record in self.given.drain(..) {
+            if let Some(lane) = choose(Message(Form::Given(&record))) {
+                parts[lane].given.push(record);
             }
         }
         parts
@@ -184,7 +205,8 @@ impl Drop for Messages {
 
 impl<'a> Message<'a> {
     pub fn entry(self) -> Entry {
-        match self.0.err {
+        let Form::Kafka(message) = self.0 else { return Entry::Record };
+        match message.err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Entry::Record,
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Entry::EndOfPartition,
             error => Entry::Error(error.into()),
@@ -193,42 +215,68 @@ impl<'a> Message<'a> {
 
     /// Names the topic for as long as the consumer lives: equal keys, equal topics.
     pub fn topic_key(self) -> usize {
-        self.0.rkt as usize
+        match self.0 {
+            Form::Kafka(message) => message.rkt as usize,
+            Form::Given(record) => Arc::as_ptr(&record.topic).cast::<u8>() as usize,
+        }
     }
 
     pub fn topic(self) -> &'a str {
-        if self.0.rkt.is_null() {
+        let message = match self.0 {
+            Form::Kafka(message) => message,
+            Form::Given(record) => return &record.topic,
+        };
+        if message.rkt.is_null() {
             return "";
         }
         // SAFETY: the message holds its topic; topic names are ASCII.
-        let name: *const c_char = unsafe { ffi::rd_kafka_topic_name(self.0.rkt) };
+        let name: *const c_char = unsafe { ffi::rd_kafka_topic_name(message.rkt) };
         // SAFETY: a NUL-terminated string that lives as long as the topic.
         unsafe { CStr::from_ptr(name) }.to_str().unwrap_or_default()
     }
 
     pub fn partition(self) -> u32 {
-        u32::try_from(self.0.partition).unwrap_or_default()
+        match self.0 {
+            Form::Kafka(message) => u32::try_from(message.partition).unwrap_or_default(),
+            Form::Given(record) => record.partition,
+        }
     }
 
     /// The record's offset, or the position at an end of partition.
     pub fn offset(self) -> u64 {
-        u64::try_from(self.0.offset).unwrap_or_default()
+        match self.0 {
+            Form::Kafka(message) => u64::try_from(message.offset).unwrap_or_default(),
+            Form::Given(record) => record.offset,
+        }
     }
 
     /// `None`: a tombstone.
     pub fn value(self) -> Option<&'a [u8]> {
-        bytes(self.0.payload, self.0.len)
+        match self.0 {
+            Form::Kafka(message) => bytes(message.payload, message.len),
+            Form::Given(record) => record.value.as_deref(),
+        }
     }
 
     pub fn key(self) -> Option<&'a [u8]> {
-        bytes(self.0.key, self.0.key_len)
+        match self.0 {
+            Form::Kafka(message) => bytes(message.key, message.key_len),
+            Form::Given(record) => record.key.as_deref(),
+        }
     }
 
     /// Appends the headers in order; a name that is not UTF-8 is empty.
     pub fn headers(self, out: &mut Vec<(&'a str, Option<&'a [u8]>)>) {
+        let message = match self.0 {
+            Form::Kafka(message) => message,
+            Form::Given(record) => {
+                let headers = record.headers.iter();
+                return out.extend(headers.map(|(name, value)| (&**name, value.as_deref())));
+            }
+        };
         let mut headers: *mut ffi::rd_kafka_headers_t = ptr::null_mut();
         // SAFETY: the message is alive; librdkafka writes a pointer to headers it keeps with it.
-        let error = unsafe { ffi::rd_kafka_message_headers(self.0, &raw mut headers) };
+        let error = unsafe { ffi::rd_kafka_message_headers(message, &raw mut headers) };
         if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
             return;
         }
@@ -255,8 +303,12 @@ impl<'a> Message<'a> {
 
     /// Milliseconds since the epoch.
     pub fn timestamp_ms(self) -> Option<i64> {
+        let message = match self.0 {
+            Form::Kafka(message) => message,
+            Form::Given(record) => return record.timestamp_ms,
+        };
         // SAFETY: reads fields of a live message.
-        let time = unsafe { ffi::rd_kafka_message_timestamp(self.0, ptr::null_mut()) };
+        let time = unsafe { ffi::rd_kafka_message_timestamp(message, ptr::null_mut()) };
         (time >= 0).then_some(time)
     }
 }

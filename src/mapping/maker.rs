@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::job::{Body, Format, Job, Records, Routes, Tombstones, ValueKind};
+use crate::config::job::{Body, Format, Job, NewFields, Records, Routes, Tombstones, ValueKind};
 use crate::convert::{self, Converter, Payload, SchemaSource, Side};
 use crate::data::{ConnectRecord, Datum, Exception, Failure, Header, Value};
 use crate::encode::csv::Lines;
@@ -18,7 +18,7 @@ use crate::encode::json::{self, Found, NotJson, Scratch, What};
 use crate::error::{Kind, Problem};
 use crate::mapping::columns::Table;
 use crate::mapping::layout::Layout;
-use crate::mapping::plan::{Op, RowWriter, Unfit};
+use crate::mapping::plan::{NewField, Op, RowWriter, Unfit};
 use crate::mapping::route;
 use crate::record::Offset;
 use crate::transform::{Chain, Outcome, Reads, StageError, Why};
@@ -291,6 +291,7 @@ pub struct RowMaker {
     headers: Vec<(String, String)>,
     database: String,
     tombstones: Tombstones,
+    new_fields: NewFields,
     /// Debezium's unwrap is in the chain: a null it leaves is a delete event.
     unwraps: bool,
     reads: Reads,
@@ -365,6 +366,7 @@ impl RowMaker {
             headers: job.target.headers.clone(),
             database: job.target.database.clone(),
             tombstones: records.tombstones,
+            new_fields: records.new_fields,
             unwraps,
             reads,
             key,
@@ -397,6 +399,15 @@ impl RowMaker {
     /// What the table's rows are written by; for verdicts about its columns.
     pub fn writer(&mut self, table: usize) -> &mut RowWriter {
         &mut self.slots[table].writer
+    }
+
+    /// Fields that appeared since this was asked last and that no column has, by table.
+    pub fn take_new_fields(&mut self) -> Vec<(Arc<str>, NewField)> {
+        let of_slot = |slot: &mut Slot| {
+            let news = slot.writer.take_new_fields();
+            news.into_iter().map(|field| (Arc::clone(&slot.name), field)).collect::<Vec<_>>()
+        };
+        self.slots.iter_mut().flat_map(of_slot).collect()
     }
 
     /// Makes the rows of one record.
@@ -510,7 +521,7 @@ impl RowMaker {
                     Lookup::Missing(words) => (None, Some(words)),
                 };
                 let layout = Layout::of(&self.format.body, &self.headers);
-                let writer = RowWriter::new(name, layout, table);
+                let writer = RowWriter::new(name, layout, table, self.new_fields);
                 self.slots.push(Slot { name: name.into(), writer, missing });
                 self.slots.len() - 1
             }

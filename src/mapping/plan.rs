@@ -1,12 +1,12 @@
 //! A record's value as a row of one table, in JSON or CSV: which field feeds which column, what the
 //! operation is, what the row must not be. Compiled once per schema and table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::job::Body;
-use crate::data::{Datum, PlanCache, Schema, Value, json_text};
+use crate::config::job::{Body, NewFields};
+use crate::data::{Datum, Logical, PlanCache, Schema, Type, Value, json_text};
 use crate::mapping::cell::{self, Form, Misfit};
 use crate::mapping::columns::{Table, TableKind};
 use crate::mapping::layout::{Layout, OP};
@@ -60,6 +60,19 @@ pub struct RowWriter {
     names: Vec<String>,
     untyped: Plan,
     cell: Vec<u8>,
+    new_fields: NewFields,
+    /// Fields without a column that were met; `None`: no value was met yet.
+    extras: Option<HashSet<String>>,
+    /// Those of them that nobody was told of.
+    news: Vec<NewField>,
+}
+
+/// A field that appeared and that no column has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewField {
+    pub name: String,
+    /// The column type that would hold it.
+    pub sql_type: String,
 }
 
 /// How the fields of one kind of value meet the columns.
@@ -75,6 +88,8 @@ struct Plan {
     deleted: Option<usize>,
     /// A column that must have a value and gets none.
     unfed: Option<usize>,
+    /// The first field that no column has, where that is known.
+    extra: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +150,12 @@ impl<'v, 'a> Fields<'v, 'a> {
 
 impl RowWriter {
     /// `table`: what StarRocks says of it; `None`: it says nothing.
-    pub fn new(name: &str, layout: Layout, table: Option<Arc<Table>>) -> RowWriter {
+    pub fn new(
+        name: &str,
+        layout: Layout,
+        table: Option<Arc<Table>>,
+        new_fields: NewFields,
+    ) -> RowWriter {
         let columns = table.iter().flat_map(|table| table.columns.iter().enumerate());
         let places: HashMap<Box<str>, usize> =
             columns.map(|(at, column)| (column.name.as_str().into(), at)).collect();
@@ -159,7 +179,15 @@ impl RowWriter {
             names: vec![],
             untyped: Plan::default(),
             cell: vec![],
+            new_fields,
+            extras: None,
+            news: vec![],
         }
+    }
+
+    /// Fields that appeared since this was asked last and that no column has.
+    pub fn take_new_fields(&mut self) -> Vec<NewField> {
+        std::mem::take(&mut self.news)
     }
 
     pub fn table(&self) -> Option<&Arc<Table>> {
@@ -236,7 +264,11 @@ impl RowWriter {
             (Some(schema), Datum::Struct(values)) => {
                 let mut plans = std::mem::take(&mut self.plans);
                 let names = || schema.fields.iter().map(|field| &*field.name);
-                let plan = plans.get(schema, |_| Ok(self.plan(names())));
+                let plan = plans.get(schema, |_| {
+                    let plan = self.plan(names());
+                    self.note_extras(&plan, names(), |at| of_schema(&schema.fields[at].schema));
+                    Ok(plan)
+                });
                 let plan = plan.expect("making a plan cannot fail");
                 let done = self.write_row(Fields::Struct(schema, values), plan, asked, out);
                 self.plans = plans;
@@ -250,6 +282,9 @@ impl RowWriter {
                 // Maps mostly have the members of the one before.
                 if !names().eq(self.names.iter().map(String::as_str)) {
                     self.untyped = self.plan(names());
+                    let plan = std::mem::take(&mut self.untyped);
+                    self.note_extras(&plan, names(), |at| of_datum(&entries[at].1));
+                    self.untyped = plan;
                     self.names = names().map(str::to_owned).collect();
                 }
                 let plan = std::mem::take(&mut self.untyped);
@@ -291,7 +326,36 @@ impl RowWriter {
         // Of equal members the last counts, as a map has it.
         plan.csv = self.csv.iter().map(|(name, _)| found.get(name.as_str()).copied()).collect();
         plan.unfed = self.unfed(&plan);
+        if self.compares_names() {
+            plan.extra = plan.uses.iter().position(|place| *place == Use::Extra);
+        }
         plan
+    }
+
+    /// Whether the names of fields are those of columns, and both are known.
+    fn compares_names(&self) -> bool {
+        self.table.is_some() && self.layout.listed.is_none() && !self.layout.by_path
+    }
+
+    /// Takes down fields that no column has. Those of the first value are how it is, those of later
+    /// ones are news.
+    fn note_extras<'n>(
+        &mut self,
+        plan: &Plan,
+        names: impl Iterator<Item = &'n str>,
+        sql_type: impl Fn(usize) -> String,
+    ) {
+        if !self.compares_names() || self.new_fields == NewFields::Ignore {
+            return;
+        }
+        let is_first = self.extras.is_none();
+        let extras = self.extras.get_or_insert_default();
+        for (at, name) in names.enumerate() {
+            if plan.uses[at] != Use::Extra || !extras.insert(name.to_owned()) || is_first {
+                continue;
+            }
+            self.news.push(NewField { name: name.to_owned(), sql_type: sql_type(at) });
+        }
     }
 
     /// A column that takes no NULL, has no default, and is fed by no field.
@@ -317,6 +381,10 @@ impl RowWriter {
         asked: Option<Op>,
         out: &mut Vec<u8>,
     ) -> Result<Op, Unfit> {
+        if let (Some(at), NewFields::Refuse) = (plan.extra, self.new_fields) {
+            let name = fields.name(at);
+            return Err(Unfit::new(format!("field `{name}` has no column in `{}`", self.name)));
+        }
         let op = match asked {
             Some(op) => op,
             None => self.operation(fields, plan)?,
@@ -633,4 +701,49 @@ fn operation_of(datum: &Datum<'_>) -> Option<Op> {
         },
         _ => None,
     }
+}
+
+/// The column type that holds a field of this schema.
+fn of_schema(schema: &Schema) -> String {
+    match schema.logical() {
+        Logical::Decimal { scale: Some(scale) } if (0..=38).contains(&scale) => {
+            return format!("DECIMAL(38, {scale})");
+        }
+        Logical::Date | Logical::EpochDays => return "DATE".into(),
+        Logical::Timestamp | Logical::Epoch { .. } | Logical::ZonedTimestamp => {
+            return "DATETIME".into();
+        }
+        Logical::VariableScaleDecimal => return "DECIMAL(38, 9)".into(),
+        Logical::Json => return "JSON".into(),
+        Logical::Unsigned => return "LARGEINT".into(),
+        Logical::Plain | Logical::Decimal { .. } | Logical::Time | Logical::TimeOfDay { .. } => {}
+    }
+    match schema.kind {
+        Type::Boolean => "BOOLEAN",
+        Type::Int8 => "TINYINT",
+        Type::Int16 => "SMALLINT",
+        Type::Int32 => "INT",
+        Type::Int64 => "BIGINT",
+        Type::Float32 => "FLOAT",
+        Type::Float64 => "DOUBLE",
+        Type::String => "STRING",
+        Type::Bytes => "VARBINARY",
+        Type::Array | Type::Map | Type::Struct => "JSON",
+    }
+    .into()
+}
+
+/// The column type that holds this value, which brings no schema.
+fn of_datum(datum: &Datum<'_>) -> String {
+    match datum {
+        Datum::Boolean(_) => "BOOLEAN",
+        Datum::Int8(_) | Datum::Int16(_) | Datum::Int32(_) | Datum::Int64(_) => "BIGINT",
+        Datum::Float32(_) | Datum::Float64(_) | Datum::Number(_) => "DOUBLE",
+        Datum::Decimal(_) => "DECIMAL(38, 9)",
+        Datum::Instant(_) => "DATETIME",
+        Datum::Bytes(_) => "VARBINARY",
+        Datum::Array(_) | Datum::Map(_) | Datum::Struct(_) => "JSON",
+        Datum::Null | Datum::String(_) => "STRING",
+    }
+    .into()
 }

@@ -284,6 +284,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::config::job::NewFields;
     use crate::mapping::columns::{Table, TableKind};
     use crate::mapping::layout::Layout;
 
@@ -293,7 +294,7 @@ mod tests {
         let table =
             Table { name: "t".into(), kind: TableKind::Duplicate, columns: columns.collect() };
         let layout = Layout::of(&Body::Json, &[]);
-        let writer = RowWriter::new("t", layout, Some(Arc::new(table)));
+        let writer = RowWriter::new("t", layout, Some(Arc::new(table)), NewFields::Warn);
         let datum = crate::convert::json_reader::Reader::new(json).datum().expect("valid");
         let line = |line: FieldLine| {
             let name = |column: Option<Column>| column.map_or("-".into(), |column| column.name);

@@ -69,6 +69,17 @@ impl Directory {
             .map_or_else(|| Arc::clone(&self.general), |known| Arc::clone(&known.headers))
     }
 
+    /// Names of a table's columns, in order; empty where StarRocks does not show them.
+    pub fn columns(&self, table: &str) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(table).map(|known| &known.lookup) {
+            Some(Lookup::Known(table)) => {
+                table.columns.iter().map(|column| column.name.clone()).collect()
+            }
+            Some(Lookup::Hidden | Lookup::Missing(_)) | None => vec![],
+        }
+    }
+
     fn headers_for(&self, lookup: &Lookup) -> Headers {
         let columns = |layout: &Layout| match lookup {
             Lookup::Known(table) => layout.columns_header(table),

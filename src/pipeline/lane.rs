@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use crate::batch::{Buffer, Framing, Part};
-use crate::config::job::Compression;
+use crate::config::job::{Compression, ErrorPolicy, OnBadRecord};
 use crate::delivery::{Owed, TableHash};
+use crate::dlq::letter::is_context;
 use crate::error::{Kind, Problem};
 use crate::kafka::queue::{Message, Messages};
 use crate::mapping::maker::{Fate, RawRecord, Refusal, RowMaker, Rows, Stage};
+use crate::mapping::plan::NewField;
 use crate::pipeline::Outbox;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::refuse::{Condemned, Refused, Verdict, Why};
+use crate::pipeline::replay::Replaying;
 use crate::record::{Offset, Partition};
 
 /// Numbers a batch within this process. The machine's own numbers begin again with every assignment;
@@ -32,6 +36,8 @@ pub enum Job {
     Seal(Ticket),
     /// Rows that a replay must not write again.
     Owe(Arc<OwedRows>),
+    /// Records that StarRocks does not take: no rows are made of them.
+    Condemn(Arc<Condemned>),
 }
 
 /// Per partition: ranges whose rows go to some tables only (rule R5 of the delivery protocol).
@@ -46,16 +52,27 @@ pub struct Tally {
     /// Tables that these records went to, each counted once per record.
     pub placed: u64,
     /// Records that make no row, as configured: tombstones, what transforms drop.
+    pub filtered: u64,
+    /// Records that cannot be loaded and are kept as dead letters.
+    pub set_aside: u64,
+    /// Records that cannot be loaded and are passed over.
     pub skipped: u64,
     /// Records of a replay that their tables have already.
     pub already_loaded: u64,
 }
 
 impl Tally {
+    /// Records whose fate is known: all of them, or the books do not balance.
+    pub fn accounted(&self) -> u64 {
+        self.loaded + self.filtered + self.set_aside + self.skipped + self.already_loaded
+    }
+
     pub fn add(&mut self, other: &Tally) {
         self.records += other.records;
         self.loaded += other.loaded;
         self.placed += other.placed;
+        self.filtered += other.filtered;
+        self.set_aside += other.set_aside;
         self.skipped += other.skipped;
         self.already_loaded += other.already_loaded;
     }
@@ -71,7 +88,18 @@ pub enum Said {
     },
     Sealed {
         ticket: Ticket,
-        tally: Tally,
+        /// By partition, as far as the batch has records of it here.
+        tallies: Vec<(Partition, Tally)>,
+    },
+    /// A field appeared that no column has.
+    NewField {
+        table: Arc<str>,
+        field: NewField,
+    },
+    /// A record that cannot be loaded; the run goes on without it.
+    Refused {
+        ticket: Ticket,
+        refused: Arc<Refused>,
     },
     /// A record that cannot be loaded; the run ends.
     Bad {
@@ -90,6 +118,10 @@ pub struct Plan {
     /// A buffer is closed once it is this long.
     pub part_bytes: usize,
     pub redact_values: bool,
+    pub errors: ErrorPolicy,
+    /// The records are dead letters.
+    pub replaying: Option<Replaying>,
+    pub database: String,
     /// For the commands that a message suggests.
     pub bootstrap: String,
     pub group: String,
@@ -120,7 +152,15 @@ struct Lane<'a> {
     /// Topic names by librdkafka's handle of the topic.
     topics: HashMap<usize, Arc<str>>,
     owed: Arc<OwedRows>,
+    condemned: Arc<Condemned>,
+    /// Of the partition in hand.
     tally: Tally,
+    /// That partition: librdkafka's handle of the topic, and its number.
+    place: (usize, u32),
+    /// Of the partitions before it in this batch.
+    tallies: HashMap<(usize, u32), Tally>,
+    /// Records of this batch so far, all partitions.
+    records: u64,
     ticket: Ticket,
     stopped: bool,
 }
@@ -142,7 +182,11 @@ pub fn run(plan: &Plan, maker: RowMaker, jobs: &Receiver<Job>, outbox: &Outbox) 
         open: vec![],
         topics: HashMap::new(),
         owed: Arc::default(),
+        condemned: Arc::default(),
         tally: Tally::default(),
+        place: (0, 0),
+        tallies: HashMap::new(),
+        records: 0,
         ticket: Ticket(0),
         stopped: false,
     };
@@ -158,6 +202,7 @@ impl Lane<'_> {
                 self.turn_to(ticket);
                 if !self.stopped {
                     self.convert(&messages);
+                    self.tell_new_fields();
                 }
                 drop(messages);
                 self.plan.budget.release(bytes);
@@ -166,9 +211,10 @@ impl Lane<'_> {
             Job::Seal(ticket) => {
                 self.turn_to(ticket);
                 self.close_all();
-                let tally = std::mem::take(&mut self.tally);
-                self.outbox.lane(Said::Sealed { ticket, tally });
+                let tallies = self.all_tallies();
+                self.outbox.lane(Said::Sealed { ticket, tallies });
             }
+            Job::Condemn(condemned) => self.condemned = condemned,
             Job::Owe(owed) => {
                 self.owed = owed;
                 // A topic that was deleted gives its handle back; another may get the same one.
@@ -182,6 +228,8 @@ impl Lane<'_> {
         if ticket != self.ticket {
             self.ticket = ticket;
             self.tally = Tally::default();
+            self.tallies.clear();
+            self.records = 0;
             self.stopped = false;
             for open in &mut self.open {
                 open.last_record = 0;
@@ -200,39 +248,129 @@ impl Lane<'_> {
             if message.topic_key() != topic.0 {
                 topic = (message.topic_key(), self.topic(message));
             }
+            self.turn_to_partition((message.topic_key(), message.partition()));
             self.tally.records += 1;
-            if self.maker.reads_headers() {
+            self.records += 1;
+            if self.maker.reads_headers() || self.plan.replaying.is_some() {
                 headers.clear();
                 message.headers(&mut headers);
             }
-            let record = RawRecord {
+            let at = (message.partition(), message.offset());
+            let origin = self.plan.replaying.as_ref().map(|it| it.origin(&mut headers, at));
+            let mut record = RawRecord {
                 topic: &topic.1,
-                partition: message.partition(),
-                offset: Offset(message.offset()),
+                partition: at.0,
+                offset: Offset(at.1),
                 timestamp: message.timestamp_ms(),
                 key: message.key(),
                 value: message.value(),
                 headers: &headers,
             };
-            let problem = match self.maker.make(&record) {
-                Fate::Rows(rows) => {
-                    let owed = owed_to(&self.owed, message);
-                    let open = &mut self.open;
-                    append(self.plan, open, &mut self.tally, owed, rows);
-                    self.close_full();
+            let condemned = Arc::clone(&self.condemned);
+            // A record that was found by search is known by the place it was read from.
+            let verdict = condemned.of_place(record.topic, at.0, record.offset);
+            match &origin {
+                None => {}
+                Some(None) => {
+                    self.put_aside(message, &record, Why::nameless());
                     continue;
                 }
+                Some(Some(origin)) => {
+                    if self.plan.replaying.as_ref().is_some_and(|it| it.is_repeat(origin, at)) {
+                        self.tally.filtered += 1;
+                        continue;
+                    }
+                    (record.topic, record.partition) = (&origin.topic, origin.partition);
+                    record.offset = origin.offset;
+                }
+            }
+            if let Some(verdict) = verdict {
+                self.put_aside(message, &record, Why::rejected(verdict, self.plan.redact_values));
+                continue;
+            }
+            let stopped = match self.maker.make(&record) {
+                Fate::Rows(rows) => match condemned.of_rows(&rows) {
+                    Some(verdict) => Stopped::Rejected(verdict),
+                    None => {
+                        let owed = owed_to(&self.owed, message);
+                        let open = &mut self.open;
+                        append(self.plan, open, &mut self.tally, self.records, owed, rows);
+                        self.close_full();
+                        continue;
+                    }
+                },
                 Fate::Skipped(_) => {
-                    self.tally.skipped += 1;
+                    self.tally.filtered += 1;
                     continue;
                 }
-                Fate::Refused(refusal) => locate(&refusal, &record, self.plan),
-                Fate::Failed(problem) => problem,
+                Fate::Refused(refusal) => Stopped::Refused(refusal),
+                Fate::Failed(problem) => Stopped::Failed(problem),
+            };
+            let stops = matches!(self.plan.errors.on_bad_record, OnBadRecord::Stop);
+            let problem = match stopped {
+                Stopped::Refused(refusal) if stops => locate(&refusal, &record, self.plan),
+                Stopped::Failed(problem) => problem,
+                Stopped::Refused(refusal) => {
+                    let why = Why::refused(&refusal, &self.plan.database, self.plan.redact_values);
+                    self.put_aside(message, &record, why);
+                    continue;
+                }
+                Stopped::Rejected(verdict) => {
+                    let why = Why::rejected(&verdict, self.plan.redact_values);
+                    self.put_aside(message, &record, why);
+                    continue;
+                }
             };
             self.stopped = true;
             self.outbox.lane(Said::Bad { ticket: self.ticket, problem });
             return;
         }
+    }
+
+    fn tell_new_fields(&mut self) {
+        for (table, field) in self.maker.take_new_fields() {
+            self.outbox.lane(Said::NewField { table, field });
+        }
+    }
+
+    /// Tallies are kept by partition.
+    #[inline]
+    fn turn_to_partition(&mut self, place: (usize, u32)) {
+        if place != self.place {
+            let tally = std::mem::take(&mut self.tally);
+            self.tallies.entry(self.place).or_default().add(&tally);
+            self.place = place;
+        }
+    }
+
+    fn all_tallies(&mut self) -> Vec<(Partition, Tally)> {
+        self.turn_to_partition((0, 0));
+        let tallies = std::mem::take(&mut self.tallies);
+        let named = |((topic, number), tally): ((usize, u32), Tally)| {
+            let topic = self.topics.get(&topic).filter(|_| tally.records > 0)?;
+            Some((Partition::new(Arc::clone(topic), number), tally))
+        };
+        tallies.into_iter().filter_map(named).collect()
+    }
+
+    /// Keeps what the policy wants of a record that goes no further.
+    fn put_aside(&mut self, message: Message, record: &RawRecord<'_>, why: Why) {
+        let errors = &self.plan.errors;
+        match errors.on_bad_record {
+            OnBadRecord::SetAside(_) => self.tally.set_aside += 1,
+            OnBadRecord::Stop | OnBadRecord::Skip => self.tally.skipped += 1,
+        }
+        let mut headers = vec![];
+        message.headers(&mut headers);
+        if self.plan.replaying.is_some() {
+            headers.retain(|(name, _)| !is_context(name));
+        }
+        let record = RawRecord { headers: &headers, ..*record };
+        let shows = errors.tell_content && !self.plan.redact_values;
+        let excerpt = record.value.filter(|_| shows).map(excerpt);
+        let refused = Refused::new(&record, why, &errors.on_bad_record, excerpt);
+        self.plan.budget.charge(refused.bytes);
+        self.outbox.lane(Said::Refused { ticket: self.ticket, refused: Arc::new(refused) });
     }
 
     fn close_full(&mut self) {
@@ -276,6 +414,13 @@ impl Lane<'_> {
     }
 }
 
+/// Why a record became no rows.
+enum Stopped {
+    Refused(Box<Refusal>),
+    Rejected(Verdict),
+    Failed(Problem),
+}
+
 /// Where a replayed record's rows are still owed; `None`: everywhere.
 fn owed_to<'o>(owed: &'o OwedRows, message: Message) -> Option<&'o Owed> {
     if owed.is_empty() {
@@ -292,6 +437,7 @@ fn append(
     plan: &Plan,
     tables: &mut Vec<Open>,
     tally: &mut Tally,
+    number: u64,
     owed: Option<&Owed>,
     rows: Rows<'_>,
 ) {
@@ -306,8 +452,8 @@ fn append(
         if owed.is_some_and(|owed| !owed.tables.contains(&open.hash)) {
             continue;
         }
-        let begins = open.last_record != tally.records;
-        open.last_record = tally.records;
+        let begins = open.last_record != number;
+        open.last_record = number;
         let buffer =
             open.buffer.get_or_insert_with(|| Buffer::new(plan.framing, plan.spare.take()));
         let before = buffer.bytes();
@@ -404,6 +550,14 @@ mod tests {
             joins_bodies: AtomicBool::new(false),
             part_bytes: 1 << 20,
             redact_values: false,
+            errors: ErrorPolicy {
+                on_bad_record: OnBadRecord::Stop,
+                max_errors: None,
+                tell_each: false,
+                tell_content: false,
+            },
+            replaying: None,
+            database: String::new(),
             bootstrap: String::new(),
             group: String::new(),
             budget: Arc::clone(&budget),

@@ -50,6 +50,30 @@ pub struct Done {
     pub what: What,
     /// Why, where it did not work; the first one is what a person wants to read.
     pub problem: Option<Problem>,
+    /// It is the rows' fault.
+    pub rejection: Option<Rejection>,
+}
+
+/// StarRocks takes these rows neither now nor later.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    pub table: TableName,
+    pub fault: Fault,
+    /// StarRocks' words.
+    pub message: String,
+    /// Its error log, one line a row: `Error: …. Row: …`.
+    pub log: Vec<String>,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Some of its rows.
+    Rows,
+    /// One of its documents, which spoils it as a whole.
+    Document,
+    /// It is too large.
+    Size,
 }
 
 #[derive(Debug)]
@@ -316,7 +340,8 @@ impl Shared {
         let given_up = self.lock().given_up.contains(told.label);
         let Some(node) = node.filter(|_| !given_up) else {
             self.free(part);
-            return Done { label: told.label.clone(), what: what(false), problem: None };
+            let label = told.label.clone();
+            return Done { label, what: what(false), problem: None, rejection: None };
         };
         let name = told.label.to_string();
         let deadline = Instant::now() + BUSY_LIMIT;
@@ -336,8 +361,9 @@ impl Shared {
         };
         self.free(part);
         let accepted = matches!(reply, Ok(Reply::Done(_)));
-        let problem = if accepted { None } else { Some(told.problem("load rows", &reply)) };
-        Done { label: told.label.clone(), what: what(accepted), problem }
+        let rejection = told.rejection(&reply);
+        let problem = (!accepted).then(|| told.problem("load rows", &reply, rejection.as_ref()));
+        Done { label: told.label.clone(), what: what(accepted), problem, rejection }
     }
 }
 
@@ -358,7 +384,7 @@ impl Told<'_> {
         problem: Option<Problem>,
     ) -> Done {
         let what = What::Answered { op, answer, report };
-        Done { label: self.label.clone(), what, problem }
+        Done { label: self.label.clone(), what, problem, rejection: None }
     }
 
     fn answered(self, op: Op, reply: Result<Reply, Failure>) -> Done {
@@ -371,25 +397,49 @@ impl Told<'_> {
             Op::AskState | Op::AskStateEverywhere | Op::AskHistory => "ask for a label's state",
         };
         let answer = to_answer(op, &reply);
+        let rejection = self.rejection(&reply);
         let problem = match answer {
             Answer::Ok | Answer::State(_) | Answer::Finished(_) => None,
-            Answer::Lost | Answer::Refused(_) => Some(self.problem(verb, &reply)),
+            Answer::Lost | Answer::Refused(_) => {
+                Some(self.problem(verb, &reply, rejection.as_ref()))
+            }
         };
         let report = match reply {
             Ok(Reply::Done(report) | Reply::Publishing(report)) => Some(report),
             _ => None,
         };
-        self.done(op, answer, report, problem)
+        Done { rejection, ..self.done(op, answer, report, problem) }
+    }
+
+    /// What is wrong with the rows, if that is what the answer says.
+    fn rejection(self, reply: &Result<Reply, Failure>) -> Option<Rejection> {
+        let Ok(Reply::Refused(refusal)) = reply else { return None };
+        let fault = match refusal.reason {
+            Reason::Rows => Fault::Rows,
+            Reason::Document => Fault::Document,
+            Reason::Size => Fault::Size,
+            Reason::Access | Reason::Setup | Reason::NoInterface => return None,
+        };
+        let log = refusal.error_url.iter().flat_map(|url| self.target.client.error_log(url));
+        let (table, message) = (self.table.clone(), refusal.message.clone());
+        Some(Rejection { table, fault, message, log: log.collect() })
     }
 
     /// What a person reads about an answer that is no success.
-    fn problem(self, verb: &str, reply: &Result<Reply, Failure>) -> Problem {
+    fn problem(
+        self,
+        verb: &str,
+        reply: &Result<Reply, Failure>,
+        rejection: Option<&Rejection>,
+    ) -> Problem {
         let label = format!("label `{}`", self.label);
         let what = format!("cannot {verb} for `{}`", self.table);
         match reply {
             Err(failure) => unreachable_node(&what, failure).at(label),
             Ok(Reply::Refused(refusal)) => match refusal.reason {
-                Reason::Data => self.rejected(refusal).at(label),
+                Reason::Rows | Reason::Document | Reason::Size => {
+                    self.rejected(refusal, rejection).at(label)
+                }
                 Reason::Access => Problem::usage(format!(
                     "StarRocks does not let user `{}` load into `{}`",
                     self.target.user, self.table
@@ -421,7 +471,8 @@ impl Told<'_> {
         }
     }
 
-    fn rejected(self, refusal: &reply::Refusal) -> Problem {
+    fn rejected(self, refusal: &reply::Refusal, rejection: Option<&Rejection>) -> Problem {
+        const MOST_LINES: usize = 5;
         let mut problem = Problem::new(
             Kind::BadRecord,
             format!(
@@ -432,15 +483,14 @@ impl Told<'_> {
         .cause(refusal.message.clone());
         if let Some(url) = &refusal.error_url {
             if !self.target.redact_values {
-                for line in self.target.client.error_log(url) {
-                    problem = problem.cause(line);
-                }
+                let log = rejection.iter().flat_map(|rejection| &rejection.log);
+                problem = log.take(MOST_LINES).fold(problem, |problem, line| problem.cause(line));
             }
             problem = problem.at(format!("error log {url}"));
         }
-        problem.hint(format!("compare the records with the columns: `DESC {}`", self.table)).hint(
-            "`-H 'max_filter_ratio: 0.01'` lets StarRocks leave out up to 1 % of the rows of a load",
-        )
+        problem
+            .hint("`--on-error dlq --dlq TOPIC|FILE` sets such records aside and loads the others")
+            .hint(format!("compare the records with the columns: `DESC {}`", self.table))
     }
 }
 

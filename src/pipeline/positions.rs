@@ -141,6 +141,17 @@ impl Positions {
             .collect()
     }
 
+    /// What each partition moved by since the last seal.
+    pub fn moved_ranges(&self) -> Vec<OffsetRange> {
+        let moved = self.slots.iter().filter(|slot| slot.next > slot.batch_first);
+        let range = |slot: &Slot| OffsetRange {
+            partition: slot.partition.clone(),
+            first: slot.batch_first,
+            next: slot.next,
+        };
+        moved.map(range).collect()
+    }
+
     /// Partitions still to be read, with their positions.
     pub fn open(&self) -> Vec<(Partition, Offset)> {
         let open = self.slots.iter().filter(|slot| !slot.done);

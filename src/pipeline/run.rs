@@ -3,7 +3,9 @@
 
 mod prepare;
 mod group;
+mod aside;
 mod carry;
+mod dry;
 mod hear;
 mod time;
 mod read;
@@ -23,12 +25,15 @@ use crate::error::{Kind, Problem};
 use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
 use crate::pipeline::books::{self, Books};
+use crate::pipeline::directory::Directory;
 use crate::pipeline::ends::Ends;
 use crate::pipeline::lane::{self, Plan, Ticket};
 use crate::pipeline::loads::Loads;
 use crate::pipeline::positions::Positions;
+use crate::pipeline::refuse::Refused;
 use crate::pipeline::{Inbox, Outbox, Stop};
-use crate::record::{Offset, Partition};
+use crate::record::{Offset, OffsetRange, Partition};
+use aside::{Aside, Keeper};
 use prepare::prepare;
 
 pub(super) use carry::machine_failed;
@@ -48,6 +53,8 @@ pub struct Orders {
     pub settle: bool,
     /// Load a bounded run again from its start.
     pub restart: bool,
+    /// Read, convert and count; change nothing.
+    pub dry_run: bool,
     /// Where the fate of a forgotten label cannot be proven; `None`: stop.
     pub on_unknown: Option<OnUnknownOrder>,
 }
@@ -72,6 +79,7 @@ struct Run<'a> {
     /// The request bounds the number of records, and earlier runs of it count.
     counts_records: bool,
     plan: Arc<Plan>,
+    directory: Arc<Directory>,
     loads: &'a Loads,
     lanes: &'a [SyncSender<lane::Job>],
     inbox: Receiver<Inbox>,
@@ -106,6 +114,8 @@ struct Run<'a> {
     stopping: Option<Stopping>,
     finished: bool,
     read_messages: u64,
+    /// Records that are not loaded.
+    aside: Aside,
     /// The group held no position for some partition: this run began something.
     has_begun_anew: bool,
     started: Instant,
@@ -140,6 +150,10 @@ struct Batch {
     begins_left: usize,
     parts_left: usize,
     ends: Vec<Taken>,
+    /// A piece of a batch that was refused.
+    is_piece: bool,
+    /// Records that go no further.
+    refused: Vec<Arc<Refused>>,
     labels: BTreeMap<String, Label>,
     entry: books::Entry,
     /// Its rows are kept and sent whole, label by label.
@@ -164,8 +178,14 @@ pub(super) fn run(
         Ok(prepared) => prepared,
         Err(problem) => return (Summary::default(), Err(problem)),
     };
+    if orders.dry_run {
+        let ended = dry::run(job, extent, prepared, &consumer, stop, report);
+        leave(consumer);
+        return ended;
+    }
     let (outbox, inbox) = Outbox::pair(consumer.waker());
     let plan = Arc::clone(&prepared.plan);
+    let directory = Arc::clone(&prepared.target.directory);
     let loads = Loads::start(prepared.target, Arc::clone(&plan), job.loads, &outbox);
     let watched = Ends::default();
     let (summary, problem) = thread::scope(|scope| {
@@ -181,6 +201,16 @@ pub(super) fn run(
             let (watched, consumer) = (&watched, &consumer);
             scope.spawn(move || watched.ask(consumer, &stopped));
         }
+        let keeper = match prepared.dead_letters {
+            None => Keeper::Nobody,
+            Some(writer) if writer.is_transactional() => Keeper::WithOffsets(writer),
+            Some(writer) => {
+                let (sender, errands) = mpsc::sync_channel(1);
+                let outbox = outbox.clone();
+                threads.push(scope.spawn(move || aside::serve(writer, &errands, &outbox)));
+                Keeper::Thread(sender)
+            }
+        };
         let now = Instant::now();
         let mut run = Run {
             job,
@@ -193,6 +223,7 @@ pub(super) fn run(
             plain: prepared.plain,
             counts_records: prepared.counts_records,
             plan: Arc::clone(&plan),
+            directory: Arc::clone(&directory),
             loads: &loads,
             lanes: &lanes,
             inbox,
@@ -220,6 +251,7 @@ pub(super) fn run(
             stopping: None,
             finished: false,
             read_messages: 0,
+            aside: Aside::new(keeper),
             has_begun_anew: false,
             started: now,
             last_load: None,
@@ -288,6 +320,11 @@ impl Batch {
         Batch { is_replay: true, ..Batch::new(seq, true) }
     }
 
+    /// What it covers, once it is sealed.
+    fn ranges(&self) -> Vec<OffsetRange> {
+        self.ends.iter().map(|taken| taken.range.clone()).collect()
+    }
+
     fn new(seq: Seq, is_plain: bool) -> Self {
         Batch {
             seq,
@@ -301,6 +338,8 @@ impl Batch {
             begins_left: 0,
             parts_left: 0,
             ends: vec![],
+            is_piece: false,
+            refused: vec![],
             labels: BTreeMap::new(),
             entry: books::Entry::default(),
             is_plain,

@@ -1,7 +1,7 @@
 //! Texts for a person: errors, warnings, the summary. Pure: strings out.
 
 use crate::error::Problem;
-use crate::event::{Audited, Load, Started, Summary, TableProgress};
+use crate::event::{Audited, Load, Reasoned, Refused, Started, Summary, TableProgress};
 use crate::record::OffsetRange;
 use crate::report::units::{bytes, bytes_per_second, grouped, rows_per_second, time};
 
@@ -78,10 +78,28 @@ pub fn settled(audited: &Audited) -> String {
     )
 }
 
+/// One record that was set aside or skipped.
+pub fn refused(refused: &Refused) -> String {
+    let done = if refused.is_set_aside { "set aside" } else { "skipped" };
+    let excerpt = refused.excerpt.iter().map(|text| format!(": {text}"));
+    let text = format!("{done} {}: {}", refused.place, reason(&refused.reason));
+    safe(&std::iter::once(text).chain(excerpt).collect::<String>())
+}
+
+/// What could not be done and why, on one line.
+fn reason(reason: &Reasoned) -> String {
+    let cause = reason.cause.iter().map(|cause| format!(" ({cause})"));
+    std::iter::once(reason.what.clone()).chain(cause).collect()
+}
+
 /// The table at the end of a run.
 pub fn summary(summary: &Summary) -> String {
-    let head = ["table", "rows loaded", "filtered", "bytes", "loads", "time", ""];
+    let head =
+        ["table", "rows loaded", "set aside", "skipped", "filtered", "bytes", "loads", "time", ""];
     let mut rows = vec![head.map(String::from)];
+    if summary.dry_run {
+        rows[0][1] = "rows".into();
+    }
     rows.extend(summary.tables.iter().map(|table| row(table, "")));
     let total = |get: fn(&TableProgress) -> u64| summary.tables.iter().map(get).sum::<u64>();
     let all = TableProgress {
@@ -89,7 +107,10 @@ pub fn summary(summary: &Summary) -> String {
         rows: total(|table| table.rows),
         bytes: total(|table| table.bytes),
         loads: total(|table| table.loads),
+        filtered_rows: total(|table| table.filtered_rows),
         filtered: total(|table| table.filtered),
+        set_aside: total(|table| table.set_aside).max(summary.set_aside),
+        skipped: total(|table| table.skipped).max(summary.skipped),
         busy: summary.elapsed,
         ..TableProgress::default()
     };
@@ -100,14 +121,25 @@ pub fn summary(summary: &Summary) -> String {
     );
     rows.push(row(&all, &rate));
     let mut text = aligned(&rows);
-    if summary.skipped > 0 {
-        text.push_str(&format!("\nskipped: {} records without a value", grouped(summary.skipped)));
+    if summary.filtered > 0 {
+        text.push_str(&format!(
+            "\nfiltered: {} records without a value or dropped by a transform",
+            grouped(summary.filtered)
+        ));
     }
+    text.push_str(&not_loaded(summary));
     if summary.already_loaded > 0 {
         text.push_str(&format!(
             "\nalready loaded: {} records of a batch that an earlier run had loaded in part",
             grouped(summary.already_loaded)
         ));
+    }
+    if summary.dry_run {
+        text.push_str(&format!(
+            "\ndry run: {} records read, nothing loaded, no offset moved",
+            grouped(summary.read)
+        ));
+        return text;
     }
     text.push('\n');
     text.push_str(&match summary.committed.as_slice() {
@@ -120,11 +152,49 @@ pub fn summary(summary: &Summary) -> String {
     text
 }
 
-fn row(table: &TableProgress, rate: &str) -> [String; 7] {
+/// Records that could not be loaded: where they are, and why.
+fn not_loaded(summary: &Summary) -> String {
+    const MOST: usize = 10;
+    let mut text = String::new();
+    let bad = summary.set_aside + summary.skipped;
+    if bad == 0 {
+        return text;
+    }
+    let records = if bad == 1 { "record" } else { "records" };
+    text.push_str(&match &summary.dead_letters {
+        None if summary.dry_run => {
+            format!("\ncannot be loaded: {} {records}", grouped(bad))
+        }
+        Some(place) => format!("\nset aside: {} {records} in {place}", grouped(bad)),
+        None => format!("\nskipped: {} {records} that could not be loaded", grouped(bad)),
+    });
+    if summary.extra_loads > 0 {
+        text.push_str(&format!(
+            "; {} loads went into finding those that StarRocks rejects",
+            grouped(summary.extra_loads)
+        ));
+    }
+    for reason in summary.reasons.iter().take(MOST) {
+        text.push_str(&format!(
+            "\n  {} × {}; the first is {}",
+            grouped(reason.count),
+            safe(&self::reason(reason)),
+            reason.first
+        ));
+    }
+    if summary.reasons.len() > MOST {
+        text.push_str(&format!("\n  and {} reasons more", summary.reasons.len() - MOST));
+    }
+    text
+}
+
+fn row(table: &TableProgress, rate: &str) -> [String; 9] {
     [
         table.table.clone(),
         grouped(table.rows),
-        grouped(table.filtered),
+        grouped(table.set_aside),
+        grouped(table.skipped),
+        grouped(table.filtered + table.filtered_rows),
         bytes(table.bytes),
         grouped(table.loads),
         time(table.busy),
@@ -133,12 +203,12 @@ fn row(table: &TableProgress, rate: &str) -> [String; 7] {
 }
 
 /// Columns side by side, the first to the left, the others to the right.
-fn aligned(rows: &[[String; 7]]) -> String {
+fn aligned(rows: &[[String; 9]]) -> String {
     let width = |column: usize| {
         rows.iter().map(|row| console_width(&row[column])).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let line = |row: &[String; 7]| {
+    let widths: Vec<usize> = (0..9).map(width).collect();
+    let line = |row: &[String; 9]| {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column] - console_width(cell));
@@ -206,6 +276,8 @@ mod tests {
             rows: 11_402_118,
             bytes: 2_040_109_465,
             loads: 31,
+            set_aside: 14,
+            filtered: 2,
             busy: Duration::from_millis(27_400),
             ..TableProgress::default()
         };
@@ -217,15 +289,27 @@ mod tests {
         let text = summary(&Summary {
             tables: vec![table],
             elapsed: Duration::from_millis(27_600),
-            skipped: 2,
+            filtered: 2,
+            set_aside: 14,
+            dead_letters: Some("topic `orders.dlq`".into()),
+            reasons: vec![Reasoned {
+                stage: "VALUE_CONVERTER".into(),
+                what: "a record is not one JSON object".into(),
+                table: None,
+                count: 14,
+                first: "orders[2]@918245".into(),
+                cause: Some("expected `,`".into()),
+            }],
             committed: vec![range],
             ..Summary::default()
         });
         let expect = "\
-table         rows loaded   filtered     bytes   loads     time
-shop.orders    11 402 118          0   1.9 GiB      31   27.4 s
-total          11 402 118          0   1.9 GiB      31   27.6 s   413k rows/s   70.5 MiB/s
-skipped: 2 records without a value
+table         rows loaded   set aside   skipped   filtered     bytes   loads     time
+shop.orders    11 402 118          14         0          2   1.9 GiB      31   27.4 s
+total          11 402 118          14         0          2   1.9 GiB      31   27.6 s   413k rows/s   70.5 MiB/s
+filtered: 2 records without a value or dropped by a transform
+set aside: 14 records in topic `orders.dlq`
+  14 × a record is not one JSON object (expected `,`); the first is orders[2]@918245
 committed: orders[0]@0..11402120";
         assert_eq!(text, expect);
     }

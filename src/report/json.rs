@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::error::Problem;
-use crate::event::{Audited, Event, Progress, Summary, TableProgress};
+use crate::event::{
+    Audited, Event, PartitionBook, Progress, Reasoned, Refused, Summary, TableProgress,
+};
 use crate::record::OffsetRange;
 use crate::report::units::stamp;
 
@@ -55,6 +57,7 @@ impl Ticker {
                 fields.shift_insert(0, "event".into(), "settled".into());
                 Value::Object(fields)
             }
+            Event::Refused(refused) => self::refused(refused),
             Event::Progress(progress) => {
                 if !progress.asked && self.last.elapsed() < self.every {
                     return None;
@@ -66,6 +69,18 @@ impl Ticker {
         };
         Some(stamped(body))
     }
+}
+
+fn refused(refused: &Refused) -> Value {
+    json!({
+        "event": if refused.is_set_aside { "set_aside" } else { "skipped" },
+        "record": refused.place,
+        "stage": refused.reason.stage,
+        "reason": refused.reason.what,
+        "cause": refused.reason.cause,
+        "table": refused.reason.table,
+        "excerpt": refused.excerpt,
+    })
 }
 
 /// The `error` event.
@@ -87,7 +102,9 @@ pub fn progress(progress: &Progress) -> Value {
         "tables": progress.tables.iter().map(table).collect::<Vec<_>>(),
         "elapsed_s": progress.elapsed.as_secs_f64(),
         "read": progress.read,
+        "set_aside": progress.set_aside,
         "skipped": progress.skipped,
+        "filtered": progress.filtered,
         "in_flight_loads": progress.in_flight_loads,
         "in_flight_bytes": progress.in_flight_bytes,
         "lag": progress.lag,
@@ -101,14 +118,21 @@ pub fn summary(summary: &Summary) -> Value {
     json!({
         "event": "summary",
         "complete": summary.complete,
+        "dry_run": summary.dry_run,
         "done_before": summary.done_before,
         "guarantee": summary.guarantee_name,
         "tables": summary.tables.iter().map(table).collect::<Vec<_>>(),
         "elapsed_s": summary.elapsed.as_secs_f64(),
         "read": summary.read,
         "loaded": summary.loaded_records,
+        "set_aside": summary.set_aside,
         "skipped": summary.skipped,
+        "filtered": summary.filtered,
         "already_loaded": summary.already_loaded,
+        "reasons": summary.reasons.iter().map(reasoned).collect::<Vec<_>>(),
+        "dead_letters": summary.dead_letters,
+        "extra_loads": summary.extra_loads,
+        "partitions": summary.partitions.iter().map(partition).collect::<Vec<_>>(),
         "committed": summary.committed.iter().map(range).collect::<Vec<_>>(),
         "labels": summary.audit.iter().map(audited).collect::<Vec<_>>(),
     })
@@ -120,6 +144,9 @@ fn table(table: &TableProgress) -> Value {
         "rows": table.rows,
         "bytes": table.bytes,
         "loads": table.loads,
+        "filtered_rows": table.filtered_rows,
+        "set_aside": table.set_aside,
+        "skipped": table.skipped,
         "filtered": table.filtered,
         "offsets_done": table.done,
         "offsets_total": table.total,
@@ -135,6 +162,33 @@ fn audited(audited: &Audited) -> Value {
         "state": audited.state,
         "found_pending": audited.found_pending,
         "ranges": audited.ranges.iter().map(range).collect::<Vec<_>>(),
+    })
+}
+
+fn reasoned(reason: &Reasoned) -> Value {
+    json!({
+        "stage": reason.stage,
+        "reason": reason.what,
+        "table": reason.table,
+        "count": reason.count,
+        "first": reason.first,
+        "cause": reason.cause,
+    })
+}
+
+fn partition(book: &PartitionBook) -> Value {
+    json!({
+        "topic": &*book.partition.topic,
+        "partition": book.partition.number,
+        "first": book.first.0,
+        "next": book.next.0,
+        "read": book.read,
+        "loaded": book.loaded,
+        "set_aside": book.set_aside,
+        "skipped": book.skipped,
+        "filtered": book.filtered,
+        "already_loaded": book.already_loaded,
+        "gaps": book.gaps,
     })
 }
 

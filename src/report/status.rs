@@ -86,7 +86,15 @@ fn metrics(progress: &Progress, now: SystemTime) -> String {
     family("bytes_loaded_total", "counter", "Body bytes committed.", by_table(|table| table.bytes));
     family("loads_total", "counter", "Committed loads.", by_table(|table| table.loads));
     let one = |value: f64| vec![(String::new(), value)];
-    family("records_read_total", "counter", "Records read.", one(progress.read as f64));
+    let counters = [
+        ("records_read_total", "Records read.", progress.read),
+        ("records_set_aside_total", "Records kept as dead letters.", progress.set_aside),
+        ("records_skipped_total", "Records passed over.", progress.skipped),
+        ("records_filtered_total", "Records that make no row.", progress.filtered),
+    ];
+    for (name, help, count) in counters {
+        family(name, "counter", help, one(count as f64));
+    }
     if let Some(lag) = progress.lag {
         family("lag_records", "gauge", "Records behind the end.", one(lag as f64));
     }

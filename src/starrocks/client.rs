@@ -7,6 +7,7 @@
 //! that carries a body and drops `Authorization`, so redirects are followed here, and the
 //! credentials go only to addresses that an FE named.
 
+use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -268,14 +269,19 @@ impl Client {
         self.follow_from(node.clone(), &Call::get(path))
     }
 
-    /// The rows a load refused, first lines only; empty where the log cannot be had.
+    /// The rows a load refused, as far as StarRocks names them; empty where the log cannot be had.
     pub fn error_log(&self, url: &str) -> Vec<String> {
-        const MOST_LINES: usize = 5;
+        const MOST_BYTES: u64 = 256 << 10;
+        /// StarRocks writes about fifty.
+        const MOST_LINES: usize = 200;
         const WAIT: Duration = Duration::from_secs(3);
         let request = self.agent.get(url).config().timeout_global(Some(WAIT)).build();
         let Ok(mut response) = request.call() else { return vec![] };
-        let text = response.body_mut().with_config().limit(64 << 10).read_to_string();
-        text.unwrap_or_default().lines().take(MOST_LINES).map(String::from).collect()
+        let mut bytes = vec![];
+        // What came before an interruption is worth having.
+        let _ = response.body_mut().as_reader().take(MOST_BYTES).read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().take(MOST_LINES).map(String::from).collect()
     }
 
     /// One GET, from whichever FE answers.

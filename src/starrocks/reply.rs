@@ -65,8 +65,12 @@ pub struct Refusal {
 /// What has to change before the same request can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Rows do not fit the table.
-    Data,
+    /// Some rows do not fit the table; the others would.
+    Rows,
+    /// The body as a whole cannot be read, because of one of its documents.
+    Document,
+    /// The body is too large; in pieces it would fit.
+    Size,
     /// Names, headers or table type.
     Setup,
     /// User, password or privilege.
@@ -86,21 +90,27 @@ pub enum LabelState {
     Aborted,
 }
 
-/// Rows cannot be loaded as they are.
-const DATA: &[&str] = &[
+/// Rows that do not fit; StarRocks may name some of them in its error log.
+const ROWS: &[&str] = &[
     "too many filtered rows",
+    "primary key size exceed the limit",
+    "no load data",
+    "no rows were imported",
+];
+
+/// One document spoils the body, and the answer does not say which.
+const DOCUMENT: &[&str] = &[
     "illegal json",
     "failed to parse json",
     "failed to iterate",
     "should be array type",
     "array type in json document stream",
     "should be object type",
-    "primary key size exceed the limit",
-    "exceed the max size",
-    "parser can't support a document",
-    "no load data",
-    "no rows were imported",
 ];
+
+/// Limits of a body.
+const SIZE: &[&str] =
+    &["exceed the max size", "parser can't support a document", "payload size", "body size"];
 
 /// User or privilege.
 const ACCESS: &[&str] = &["access denied", "no valid basic authorization", "need auth information"];
@@ -124,7 +134,6 @@ const SETUP: &[&str] = &[
     "data size exceeds quota",
     "only olap/lake table",
     "is a materialized view",
-    "body size",
     "100-continue",
     "no database selected",
     "no table selected",
@@ -210,8 +219,13 @@ fn by_text(message: &str, error_url: Option<&str>) -> Reply {
     if any(ACCESS) {
         return refused(Reason::Access, message, error_url);
     }
-    if any(DATA) {
-        return refused(Reason::Data, message, error_url);
+    // Longest first: "primary key size exceed the limit" is no limit of a body.
+    for (words, reason) in
+        [(ROWS, Reason::Rows), (DOCUMENT, Reason::Document), (SIZE, Reason::Size)]
+    {
+        if any(words) {
+            return refused(reason, message, error_url);
+        }
     }
     if any(SETUP) {
         return refused(Reason::Setup, message, error_url);
@@ -322,9 +336,22 @@ mod tests {
     #[test]
     fn texts_decide_what_a_failure_means() {
         let fail = |message: &str| format!(r#"{{"Status":"Fail","Message":"{message}"}}"#);
-        check(200, &fail("too many filtered rows"), "Refused Data");
-        check(200, &fail("illegal json started with c"), "Refused Data");
-        check(200, &fail("all partitions have no load data"), "Refused Data");
+        check(200, &fail("too many filtered rows"), "Refused Rows");
+        check(200, &fail("illegal json started with c"), "Refused Document");
+        check(200, &fail("primary key size exceed the limit"), "Refused Rows");
+        check(
+            200,
+            &fail(
+                "The size of this batch exceed the max size [104857600]  of json type data  data [ 7 ].",
+            ),
+            "Refused Size",
+        );
+        check(
+            200,
+            &fail("body size 9 exceed limit: 8, ... You can increase the limit"),
+            "Refused Size",
+        );
+        check(200, &fail("all partitions have no load data"), "Refused Rows");
         check(200, &fail("unknown table \\\"d.t\\\""), "Refused Setup");
         check(200, &fail("unknown database, database=X"), "Refused Setup");
         check(200, &fail("Database[X] does not exist"), "Refused Setup");

@@ -57,7 +57,7 @@ fn job_with(lines: &str) -> Job {
 }
 
 /// Problems as a person reads them, one block each.
-fn told(problems: &[Problem]) -> String {
+pub(crate) fn told(problems: &[Problem]) -> String {
     let mut text = String::new();
     for problem in problems {
         text.push_str(&format!("error: {}\n", problem.what));
@@ -301,12 +301,12 @@ fn an_empty_configuration_names_everything_missing_at_once() {
 fn all_errors_of_a_configuration_come_at_once_with_file_and_line() {
     check_refused(
         "topics.regex=o.*\nbufferflush.maxbytes = xxx\nbufferflush.intervalms=999\nsink.properties.format=xml\n\
-         sink.properties.Label=x\nstarrocks.topic2table.map=t:tb,,u:tc\nerrors.tolerance=all\n",
+         sink.properties.Label=x\nstarrocks.topic2table.map=t:tb,,u:tc\nerrors.tolerance=some\n",
         "error: `bufferflush.intervalms` must be a whole number from 1000 to 3600000, not `999`\n  \
          at: f:10 `bufferflush.intervalms`\n\
          error: `bufferflush.maxbytes` must be a whole number from 67108864 to 10737418240, not `xxx`\n  \
          at: f:9 `bufferflush.maxbytes`\n\
-         error: starsink does not support skipping bad records yet\n  \
+         error: `errors.tolerance` must be `none` or `all`, not `some`\n  \
          at: f:14 `errors.tolerance`\n\
          error: `sink.properties.format` must be `json` or `csv`, not `xml`\n  \
          at: f:11 `sink.properties.format`\n\

@@ -1,5 +1,7 @@
 //! The one integration binary: each module is an area seen through its public boundary.
 
+/// The policy for records that cannot be loaded.
+mod bad_data;
 /// What can be typed, and the files generated from it.
 mod cli;
 /// Configuration files to a job, and everything that can be wrong with them.

@@ -64,6 +64,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("config", "kafka::names", "likewise"),
     ("registry", "kafka::oauth", "one exchange of tokens for brokers and registries"),
     ("pipeline", "event", "events are the pipeline's output"),
+    ("dlq", "kafka::producer", "dead letters to a topic go through the one producer"),
 ];
 
 /// Crates with one user each: `(prefix, files and directories that may name it)`.

@@ -78,7 +78,7 @@ impl Run<'_> {
             Action::AskState { label } => self.asked(&label, Work::AskState),
             Action::AskStateEverywhere { label } => self.asked(&label, Work::AskStateEverywhere),
             Action::AskHistory { label } => self.asked(&label, Work::AskHistory),
-            Action::FlushDeadLetters => Ok(Some(Input::DeadLettersFlushed(true))),
+            Action::FlushDeadLetters => Ok(self.flush_dead_letters()),
             Action::WakeAt(at) => {
                 self.wakes.push(Reverse(at));
                 Ok(None)
@@ -182,6 +182,7 @@ impl Run<'_> {
                 self.owners.remove(label);
             }
         }
+        batch.refused.iter().for_each(|refused| self.plan.budget.release(refused.bytes));
         batch.kept.into_values().flatten().for_each(|part| self.free(part));
     }
 
@@ -263,8 +264,9 @@ impl Run<'_> {
         }
         let labels = receipt.labels.iter();
         labels.for_each(|label| self.loads.forget(label));
-        let balance = batch.entry.check();
-        self.books.enter(&batch.entry, &receipt.ranges, self.started.elapsed());
+        let balance = batch.entry.check(batch.records, batch.refused.len() as u64);
+        self.enter_books(&batch, &receipt.ranges);
+        self.settle_refused(&batch.refused, &receipt.ranges);
         for (table, label) in &batch.labels {
             let sent = batch.entry.tables.get(table).cloned().unwrap_or_default();
             let counted = sent.counted.unwrap_or_default();
@@ -290,6 +292,9 @@ impl Run<'_> {
                 ranges: receipt.ranges.clone(),
             }));
         }
+        if batch.is_piece {
+            self.piece_loaded()?;
+        }
         balance.map_err(|text| {
             Problem::new(
                 Kind::Defect,
@@ -304,7 +309,7 @@ impl Run<'_> {
     }
 
     fn attempt_failed(&mut self, why: &str) {
-        if self.stopping.is_some() || self.problem.is_some() {
+        if self.aside.take_searching() || self.stopping.is_some() || self.problem.is_some() {
             return;
         }
         self.attempts += 1;

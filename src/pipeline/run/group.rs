@@ -61,6 +61,7 @@ impl Run<'_> {
         let wanted =
             |partition: &Partition| chosen.is_empty() || chosen.contains(&partition.number);
         self.assigned = partitions.into_iter().filter(wanted).collect();
+        self.aside.forget_search();
         self.assigned_in_kafka = false;
         self.patience = None;
         let input = Input::Assigned { run: random_run(), partitions: self.assigned.clone() };
@@ -83,6 +84,7 @@ impl Run<'_> {
     }
 
     pub(super) fn forget_assignment(&mut self) {
+        self.aside.forget_search();
         self.assigned.clear();
         self.assigned_in_kafka = false;
         self.positions = Positions::default();
@@ -109,6 +111,9 @@ impl Run<'_> {
     pub(super) fn write_offsets(&mut self, cursors: &[CursorWrite]) -> WriteOutcome {
         if self.consumer.is_lost() {
             return WriteOutcome::NotSent;
+        }
+        if let Some(outcome) = self.write_with_letters(cursors) {
+            return outcome;
         }
         let all: Vec<_> = cursors
             .iter()
@@ -196,11 +201,12 @@ impl Run<'_> {
         if matches!(self.extent, Extent::Until(_)) {
             self.bound_late_comers(&starts)?;
         }
-        self.positions = Positions::new(&starts, &self.ends);
         for (partition, offset) in &starts {
             self.origins.entry(partition.clone()).or_insert(*offset);
         }
         self.watched.watch(&self.assigned);
+        let ends = self.search_ends(&starts);
+        self.positions = Positions::new(&starts, ends.as_ref().unwrap_or(&self.ends));
         // What was given up does not count against `-c`.
         let live: u64 = self.batches.values().map(|batch| batch.records).sum();
         self.read_messages = self.books.read + live;
@@ -219,7 +225,8 @@ impl Run<'_> {
             }
         } else {
             self.consumer.assign(&open)?;
-            self.assigned_in_kafka = true;
+            // A search reads some partitions only.
+            self.assigned_in_kafka = ends.is_none();
         }
         self.reading = true;
         Ok(())

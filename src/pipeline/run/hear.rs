@@ -21,10 +21,12 @@ impl Run<'_> {
     pub(super) fn heard(&mut self, message: Inbox) -> Result<(), Problem> {
         match message {
             Inbox::Lane(Said::Part { ticket, table, part }) => self.part(ticket, &table, part),
-            Inbox::Lane(Said::Sealed { ticket, tally }) => {
+            Inbox::Lane(Said::Sealed { ticket, tallies }) => {
                 if let Some(batch) = self.batches.get_mut(&ticket) {
                     batch.lanes_left -= 1;
-                    batch.entry.tally.add(&tally);
+                    for (partition, tally) in tallies {
+                        batch.entry.partitions.entry(partition).or_default().add(&tally);
+                    }
                 }
                 self.hand_over(ticket)
             }
@@ -34,7 +36,16 @@ impl Run<'_> {
                 }
                 Ok(())
             }
+            Inbox::Lane(Said::NewField { table, field }) => {
+                self.new_field(&table, &field);
+                Ok(())
+            }
+            Inbox::Lane(Said::Refused { ticket, refused }) => {
+                self.refused(ticket, refused);
+                Ok(())
+            }
             Inbox::Load(done) => self.answered(done),
+            Inbox::DeadLetters { ticket, outcome } => self.letters_written(ticket, outcome),
         }
     }
 
@@ -94,7 +105,19 @@ impl Run<'_> {
         self.batches.get_mut(&ticket).expect("the caller looked it up")
     }
 
-    fn answered(&mut self, done: Done) -> Result<(), Problem> {
+    fn answered(&mut self, mut done: Done) -> Result<(), Problem> {
+        if let Some(rejection) = done.rejection.take() {
+            if self.is_searched_for(&rejection) {
+                self.rows_rejected(&done.label, &rejection);
+                // A plain load has its intent already: its state is asked first, as ever.
+                if !self.is_plain(&done.label) {
+                    let why = rejection.message;
+                    return self.feed(Input::RowsRefused { label: done.label, why });
+                }
+                done.problem = None;
+            }
+            done.problem = done.problem.map(|problem| self.with_ranges(problem, &done.label));
+        }
         if let Some(problem) = done.problem {
             let welcome = matches!(
                 done.what,
@@ -196,6 +219,11 @@ impl Run<'_> {
         if !whole || batch.begins_left > 0 || batch.handed_over || self.problem.is_some() {
             return Ok(());
         }
+        self.check_errors(true);
+        if self.problem.is_some() {
+            return Ok(());
+        }
+        let Some(batch) = self.batches.get_mut(&ticket) else { return Ok(()) };
         batch.handed_over = true;
         let (seq, ends) = (batch.seq, batch.ends.clone());
         if self.filling == Some(ticket) {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::batch::Framing;
 use crate::config::job::{
-    Body, Compression, ConverterChoice, DeliveryChoice, Extent, Job, PropertyValue, Start,
-    Tombstones, Topics,
+    Body, Compression, ConverterChoice, DeliveryChoice, Extent, Job, OnBadRecord, PropertyValue,
+    Start, Tombstones, Topics,
 };
 use crate::convert::SchemaSource;
 use crate::delivery::{Mode, OnUnknown, Prefix, Settings, Table};
+use crate::dlq::Writer;
 use crate::error::Problem;
 use crate::event::{Event, Started};
 use crate::kafka::consumer::Consumer;
@@ -23,6 +24,8 @@ use crate::pipeline::budget::Budget;
 use crate::pipeline::directory::Directory;
 use crate::pipeline::lane::{self, Plan};
 use crate::pipeline::loads::{Target, unreachable_node};
+use crate::pipeline::replay::Replaying;
+use crate::pipeline::run::group::random_run;
 use crate::pipeline::run::{OnUnknownOrder, Orders, all_partitions};
 use crate::record::{Offset, Partition};
 use crate::registry::Registry;
@@ -52,6 +55,7 @@ pub(super) struct Prepared {
     pub(super) topics: Vec<(String, u32)>,
     pub(super) ends: BTreeMap<Partition, Offset>,
     pub(super) group: String,
+    pub(super) dead_letters: Option<Writer>,
 }
 
 pub(super) fn prepare(
@@ -84,7 +88,9 @@ pub(super) fn prepare(
             Extent::Forever { .. } => report(Event::Warning { text, hint: None }),
         }
     }
-    consumer.refuse_connect_workers(&job.source.group)?;
+    if !orders.dry_run {
+        consumer.refuse_connect_workers(&job.source.group)?;
+    }
     let registries = registries(job)?;
     let sources = Sources {
         key: registries.0.clone().map(|registry| registry as Arc<dyn SchemaSource>),
@@ -95,16 +101,28 @@ pub(super) fn prepare(
     let directory = Arc::new(Directory::new(job, &way, load_headers(job)));
     let maker = |_| RowMaker::new(job, Arc::clone(&directory) as Arc<dyn Tables>, &sources);
     let makers = (0..job.lanes.max(1)).map(maker).collect::<Result<Vec<_>, _>>()?;
-    let tables = check_tables(job, &client, &topics, &directory)?;
+    let routed = match job.replay.as_ref().map(|replay| &replay.topics) {
+        None => topics.clone(),
+        Some(Topics::Named(names)) => names.iter().map(|name| (name.clone(), 0)).collect(),
+        Some(pattern) => consumer.select(pattern)?,
+    };
+    let tables = check_tables(job, &client, &routed, &directory)?;
     warn_of_hidden(job, &way, &tables, report);
     let (mode, plain) = mode(job, &client)?;
     check_isolation(job, mode)?;
+    let dead_letters = match orders.dry_run {
+        true => None,
+        false => dead_letters(job, mode, plain)?,
+    };
     let wanted = wanted(job, &topics);
     let ends = match extent {
         Extent::Until(bounds) => extent::ends(consumer, bounds.until, &wanted)?,
         Extent::Forever { .. } => BTreeMap::new(),
     };
-    let (guarantee_name, guarantee) = guarantee(mode, plain);
+    let (guarantee_name, guarantee) = match orders.dry_run {
+        true => ("dry-run", "nothing is loaded, and no offset moves: a dry run"),
+        false => guarantee(mode, plain),
+    };
     report(Event::Started(Started {
         name: job.name.clone(),
         group: job.source.group.clone(),
@@ -161,6 +179,9 @@ pub(super) fn prepare(
         part_bytes: usize::try_from((job.memory_bytes / 24).clamp(256 << 10, 8 << 20))
             .unwrap_or(4 << 20),
         redact_values: job.redact_values,
+        errors: job.errors.clone(),
+        replaying: job.replay.as_ref().map(|replay| Replaying::of(&replay.topics)),
+        database: job.target.database.clone(),
         bootstrap: job.source.bootstrap.clone(),
         group: job.source.group.clone(),
         budget: Arc::clone(&budget),
@@ -195,7 +216,21 @@ pub(super) fn prepare(
         topics,
         ends,
         group: job.source.group.clone(),
+        dead_letters,
     })
+}
+
+/// Opens the place for dead letters, so that a wrong one is known before a record is read.
+fn dead_letters(job: &Job, mode: Mode, plain: bool) -> Result<Option<Writer>, Problem> {
+    let OnBadRecord::SetAside(letters) = &job.errors.on_bad_record else { return Ok(None) };
+    let writer = Writer::open(letters, &job.name, &format!("{}", random_run()))?;
+    if writer.is_transactional() && (mode != Mode::ExactlyOnce || plain) {
+        return Err(Problem::usage(
+            "`--dlq-delivery exactly-once` needs exactly-once delivery by StarRocks' transactions",
+        )
+        .hint("leave `--dlq-delivery` out, or say `--delivery exactly-once`"));
+    }
+    Ok(Some(writer))
 }
 
 fn check_front_ends(

@@ -22,11 +22,13 @@ impl Run<'_> {
         let done = self.reading && self.positions.all_done();
         let ends = matches!(self.extent, Extent::Until(_)) || self.stopping.is_some();
         let Some(ticket) = self.filling else {
-            return self.finish_if_done(done && ends);
+            // A search goes on with the next batch, however little is left of it.
+            return self.finish_if_done(done && ends && !self.aside.is_isolating());
         };
         let moved = self.positions.moved();
         let policy = &self.job.flush;
         let share = self.plan_limit();
+        let most_bytes = self.aside.most_bytes;
         let spent = self.plain && self.plan.budget.is_spent();
         let batch = self.batch(ticket);
         if batch.sealing {
@@ -35,8 +37,13 @@ impl Run<'_> {
         if batch.is_replay {
             return if done { self.seal(ticket) } else { Ok(()) };
         }
+        if self.aside.is_isolating() {
+            return self.seal_piece(ticket, moved);
+        }
+        let batch = self.batch(ticket);
         let age = batch.began.elapsed();
-        let full = batch.read_bytes >= policy.max_bytes || batch.kept_bytes >= share || spent;
+        let most_bytes = policy.max_bytes.min(most_bytes);
+        let full = batch.read_bytes >= most_bytes || batch.kept_bytes >= share || spent;
         let old = age >= policy.interval || age >= policy.offset_interval;
         if moved
             && (full
@@ -63,12 +70,27 @@ impl Run<'_> {
     fn seal(&mut self, ticket: Ticket) -> Result<(), Problem> {
         let ends = self.positions.seal();
         let lanes = self.lanes.len();
+        let is_piece = self.aside.is_isolating();
         let batch = self.batch(ticket);
         batch.sealing = true;
+        batch.is_piece = is_piece;
         batch.ends = ends;
         batch.lanes_left = lanes;
         self.send_to_lanes(|| lane::Job::Seal(ticket));
         Ok(())
+    }
+
+    /// A piece of a refused batch is one batch, however old it grows.
+    fn seal_piece(&mut self, ticket: Ticket, moved: bool) -> Result<(), Problem> {
+        match (self.positions.all_done(), moved) {
+            (true, true) => self.seal(ticket),
+            // Nothing is there any more: compacted away, or read before.
+            (true, false) if self.stopping.is_none() => self.piece_loaded(),
+            (true | false, _) => {
+                self.make_room();
+                Ok(())
+            }
+        }
     }
 
     fn finish_if_done(&mut self, done: bool) -> Result<(), Problem> {
@@ -139,7 +161,7 @@ impl Run<'_> {
             return Ok(true);
         }
         self.resume_at = None;
-        let messages = self.consumer.queue().read(CHUNK, wait);
+        let messages = self.consumer.read(CHUNK, wait)?;
         if messages.is_empty() {
             return Ok(false);
         }

@@ -23,6 +23,8 @@ impl Run<'_> {
             tables: self.tables_now(),
             elapsed: self.started.elapsed(),
             read: self.read_messages,
+            filtered: self.books.filtered,
+            set_aside: self.books.set_aside,
             skipped: self.books.skipped,
             in_flight_loads: self.loads.bodies_in_flight(),
             in_flight_bytes: self.plan.budget.used(),
@@ -51,7 +53,7 @@ impl Run<'_> {
     fn tables_now(&self) -> Vec<event::TableProgress> {
         let mut tables = self.books.tables.clone();
         // Where transforms choose the table, offsets do not tell how much is left for each.
-        if matches!(self.extent, Extent::Until(_)) && !self.job.records.may_route() {
+        if matches!(self.extent, Extent::Until(_)) && self.topics_say_tables() {
             for (partition, next) in self.positions.all() {
                 let table = route::table(&self.job.routes, &partition.topic);
                 let entry = tables.entry(table.into()).or_default();
@@ -85,11 +87,18 @@ impl Run<'_> {
             elapsed: self.started.elapsed(),
             read: self.books.read,
             loaded_records: self.books.loaded_records,
+            set_aside: self.books.set_aside,
             skipped: self.books.skipped,
+            filtered: self.books.filtered,
+            reasons: self.books.reasons.list().to_vec(),
+            dead_letters: self.dead_letters(),
+            extra_loads: self.books.extra_loads,
+            partitions: self.books.partitions.values().cloned().collect(),
             already_loaded: self.books.already_loaded,
             committed,
             bound: None,
             complete,
+            dry_run: false,
             audit: std::mem::take(&mut self.books.audit).into(),
             guarantee_name: guarantee(self.mode, self.plain).0,
         }

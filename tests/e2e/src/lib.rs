@@ -17,6 +17,8 @@ pub mod produce;
 pub mod proxy;
 /// A schema registry, and producers that use it.
 pub mod registry;
+/// Reading topics back.
+pub mod read;
 /// The benchmark's row.
 pub mod row;
 /// The StarRocks under test: the stand-in, or a real one.

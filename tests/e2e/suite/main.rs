@@ -6,6 +6,8 @@
 /// The broker, the StarRocks and the configuration of a test.
 mod scene;
 
+/// Records that cannot be loaded: skipped, set aside, found among the others, loaded again.
+mod bad_data;
 /// Bounded loads: interrupted, by time, through transactions.
 mod bounded;
 /// The brokers and loaders themselves keep their promises.

@@ -1,0 +1,261 @@
+//! Dead letters in a file: one JSON object a line, only ever appended, on the disk before the offsets
+//! move. A line that a dying process left unfinished is cut off at the next start: the offsets of
+//! its record did not move, so it is written again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::dlq::letter::DeadLetter;
+use crate::error::{Kind, Problem};
+
+/// A file open at its end; no other process of this program has it open to write.
+pub struct Appender {
+    file: File,
+    path: PathBuf,
+    /// Whole lines end here.
+    length: u64,
+}
+
+impl Appender {
+    /// Opens or makes the file and mends its end.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = opened.map_err(|error| {
+            cannot("open", path, &error)
+                .hint("`--dlq FILE` needs a directory that exists and can be written")
+        })?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("another process writes dead letters to `{}`", path.display());
+                return Err(Problem::usage(what).hint("give each process a file of its own"));
+            }
+            Err(TryLockError::Error(error)) => return Err(cannot("lock", path, &error)),
+        }
+        is_ours(&file, path)?;
+        let length = whole_lines(&mut file).map_err(|error| cannot("read", path, &error))?;
+        file.set_len(length)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_directory(path))
+            .map_err(|error| cannot("mend the end of", path, &error))?;
+        Ok(Appender { file, path: path.to_owned(), length })
+    }
+
+    /// Appends these and waits for the disk. Where it fails the file is as it was before.
+    pub fn append(&mut self, letters: &[&DeadLetter], connector: &str) -> Result<(), Problem> {
+        let lines: String = letters.iter().map(|letter| letter.line(connector)).collect();
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => {
+                self.length += lines.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // A half-written line would be mended at the next start as well.
+                let _ = self.file.set_len(self.length);
+                Err(Problem { kind: Kind::Unavailable, ..cannot("write to", &self.path, &error) }
+                    .hint("nothing is lost: offsets move only when dead letters are on the disk"))
+            }
+        }
+    }
+}
+
+/// Dead letters of a file by their numbers; an unfinished last line is none.
+pub struct Reader {
+    file: BufReader<File>,
+    path: PathBuf,
+    /// Where each line begins, and where the last one ends.
+    starts: Vec<u64>,
+}
+
+impl Reader {
+    /// Looks where the lines are; what is in them is read later.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let file = File::open(path).map_err(|error| cannot("open", path, &error))?;
+        let mut file = BufReader::new(file);
+        let (mut starts, mut at, mut line) = (vec![0], 0, vec![]);
+        loop {
+            line.clear();
+            let read = file.read_until(b'\n', &mut line);
+            at += read.map_err(|error| cannot("read", path, &error))? as u64;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            starts.push(at);
+        }
+        Ok(Reader { file, path: path.to_owned(), starts })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.starts.len() as u64 - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// At most so many, from this number on.
+    pub fn read(&mut self, from: u64, most: usize) -> Result<Vec<DeadLetter>, Problem> {
+        let first = usize::try_from(from).unwrap_or(usize::MAX);
+        let Some(start) = self.starts.get(first) else { return Ok(vec![]) };
+        let sought = self.file.seek(SeekFrom::Start(*start));
+        sought.map_err(|error| cannot("read", &self.path, &error))?;
+        let count = most.min(self.starts.len() - 1 - first);
+        let (mut letters, mut line) = (Vec::with_capacity(count), vec![]);
+        for number in first..first + count {
+            line.clear();
+            let read = self.file.read_until(b'\n', &mut line);
+            read.map_err(|error| cannot("read", &self.path, &error))?;
+            letters.push(of_line(&line, &self.path, number as u64 + 1)?);
+        }
+        Ok(letters)
+    }
+}
+
+fn of_line(line: &[u8], path: &Path, number: u64) -> Result<DeadLetter, Problem> {
+    let text = String::from_utf8_lossy(line);
+    DeadLetter::of_line(&text).map_err(|why| {
+        Problem::usage(format!("`{}` is not a file of dead letters", path.display()))
+            .cause(why)
+            .at(format!("{}:{number}", path.display()))
+            .hint("such a file is what `--dlq FILE` writes")
+    })
+}
+
+/// Nothing is appended to a file that is something else.
+fn is_ours(file: &File, path: &Path) -> Result<(), Problem> {
+    let mut first = vec![];
+    let mut reader = BufReader::new(file);
+    reader.read_until(b'\n', &mut first).map_err(|error| cannot("read", path, &error))?;
+    // An unfinished first line is one of ours if it begins like one.
+    if first.is_empty()
+        || (first.last() != Some(&b'\n')
+            && BEGINNING.starts_with(&first[..first.len().min(BEGINNING.len())]))
+    {
+        return Ok(());
+    }
+    of_line(&first, path, 1).map(drop)
+}
+
+/// How every line begins.
+const BEGINNING: &[u8] = b"{\"topic\":\"";
+
+/// Where the last whole line ends.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    const CHUNK: u64 = 64 << 10;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    while end > 0 {
+        let begin = end.saturating_sub(CHUNK);
+        let mut chunk = vec![0; usize::try_from(end - begin).unwrap_or_default()];
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(&mut chunk)?;
+        if let Some(at) = memchr::memrchr(b'\n', &chunk) {
+            return Ok(begin + at as u64 + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
+}
+
+/// A new file is there after a crash only if its directory says so.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Problem {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    Problem::usage(format!("cannot {what} dead-letter file `{}`", path.display())).cause(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dlq::letter::Reason;
+    use crate::record::{Offset, Partition};
+
+    fn read(path: &Path) -> Result<Vec<DeadLetter>, Problem> {
+        let mut reader = Reader::open(path)?;
+        let count = usize::try_from(reader.len()).unwrap();
+        reader.read(0, count + 1)
+    }
+
+    fn letter(offset: u64) -> DeadLetter {
+        DeadLetter {
+            partition: Partition::new("t", 0),
+            offset: Offset(offset),
+            timestamp_ms: None,
+            key: None,
+            value: Some(b"v".to_vec()),
+            headers: vec![],
+            reason: Reason::of_the_sink("no"),
+        }
+    }
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("starsink-dlq-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_file(&path);
+            Place(path)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn letters_are_appended_and_read_back() {
+        let place = Place::new("append");
+        Appender::open(&place.0).unwrap().append(&[&letter(1), &letter(2)], "c").unwrap();
+        Appender::open(&place.0).unwrap().append(&[&letter(3)], "c").unwrap();
+        assert_eq!(read(&place.0).unwrap(), [letter(1), letter(2), letter(3)]);
+        let mut reader = Reader::open(&place.0).unwrap();
+        assert_eq!(reader.read(1, 1).unwrap(), [letter(2)]);
+        assert_eq!(reader.read(0, 2).unwrap(), [letter(1), letter(2)]);
+        assert_eq!((reader.read(3, 9).unwrap(), reader.len()), (vec![], 3));
+    }
+
+    #[test]
+    fn a_line_torn_anywhere_is_cut_off_and_the_whole_ones_stay() {
+        let place = Place::new("torn");
+        let whole = letter(1).line("c");
+        let next = letter(2).line("c");
+        for cut in 0..next.len() {
+            std::fs::write(&place.0, format!("{whole}{}", &next[..cut])).unwrap();
+            assert_eq!(read(&place.0).unwrap(), [letter(1)]);
+            let mut file = Appender::open(&place.0).unwrap();
+            file.append(&[&letter(3)], "c").unwrap();
+            assert_eq!(read(&place.0).unwrap(), [letter(1), letter(3)], "cut at {cut}");
+        }
+        for cut in 0..whole.len() {
+            std::fs::write(&place.0, &whole[..cut]).unwrap();
+            Appender::open(&place.0).unwrap_or_else(|problem| panic!("cut at {cut}: {problem}"));
+        }
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        let place = Place::new("foreign");
+        std::fs::write(&place.0, "name=x\n").unwrap();
+        let problem = Appender::open(&place.0).err().expect("refused");
+        assert!(problem.what.contains("is not a file of dead letters"), "{problem}");
+        assert_eq!(std::fs::read_to_string(&place.0).unwrap(), "name=x\n");
+    }
+
+    #[test]
+    fn one_process_writes_a_file_at_a_time() {
+        let place = Place::new("locked");
+        let _first = Appender::open(&place.0).unwrap();
+        let problem = Appender::open(&place.0).err().expect("refused");
+        assert!(problem.what.contains("another process"), "{problem}");
+    }
+}

@@ -1,0 +1,580 @@
+//! Bad data: nothing lost, nothing stuck, every row accounted for.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use e2e::produce::{self, Message};
+use e2e::read::{self, Record};
+use e2e::starsink::Output;
+use e2e::topics;
+use serde_json::Value;
+
+use crate::scene::{Job, SOON, Scene, scaled, skip};
+
+const TABLE: &str = "(id BIGINT NOT NULL, city VARCHAR(10) NOT NULL, n INT)";
+
+/// A topic, a table and a place for dead letters.
+struct Stage {
+    scene: Scene,
+    topic: String,
+    table: String,
+    dead: String,
+}
+
+/// What one record of a test is.
+type Put = (Option<String>, String);
+
+fn an_hour_ago_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("later");
+    i64::try_from(now.as_millis()).expect("small") - 3_600_000
+}
+
+fn good(id: u64) -> String {
+    format!("{{\"id\":{id},\"city\":\"Oslo\",\"n\":{id}}}")
+}
+
+impl Stage {
+    fn new(partitions: u32, definition: &str) -> Stage {
+        let scene = Scene::new();
+        let (topic, table) = (scene.topic("bad", partitions), scene.table("bad", definition));
+        let dead = topics::fresh_name("dead");
+        Stage { scene, topic, table, dead }
+    }
+
+    fn put_all(&self, partition: i32, records: &[Put]) {
+        let messages: Vec<Message<'_>> = records
+            .iter()
+            .map(|(key, value)| Message {
+                partition,
+                key: key.as_ref().map(|key| key.as_bytes()),
+                value: Some(value.as_bytes()),
+                // A time of its own, and not so old that retention takes the record.
+                timestamp_ms: Some(an_hour_ago_ms()),
+            })
+            .collect();
+        produce::put(&self.scene.bootstrap, &self.topic, &messages).expect("produced");
+    }
+
+    /// Records `0..rows` with `bad` in the places named.
+    fn put(&self, rows: u64, bad: &str, places: &[u64]) {
+        let value = |id: u64| if places.contains(&id) { bad.to_owned() } else { good(id) };
+        let records: Vec<Put> = (0..rows).map(|id| (None, value(id))).collect();
+        self.put_all(0, &records);
+    }
+
+    fn job(&self) -> Job<'_> {
+        self.scene.job(&[(&self.topic, &self.table)])
+    }
+
+    fn letters(&self) -> Vec<Record> {
+        read::all(&self.scene.bootstrap, &self.dead).expect("dead letters are read")
+    }
+
+    fn count(&self) -> u64 {
+        self.scene.starrocks.count(&self.table).expect("counted")
+    }
+
+    /// Loads with dead letters in the topic; the report is checked to balance.
+    fn load(&self, job: &Job<'_>, args: &[&str], code: i32) -> (Output, Value) {
+        let report = self.scene.dir.join("report.json");
+        let shown = report.to_string_lossy().into_owned();
+        let output = job.load(&[args, &["--report", &shown]].concat()).expect(code);
+        let report: Value =
+            serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
+        balances(&report);
+        (output, report)
+    }
+
+    /// Dead letters are just these records of partition 0, each once and byte for byte.
+    #[track_caller]
+    fn check_letters(&self, offsets: &[u64]) -> Vec<Record> {
+        let letters = self.letters();
+        let mut found: Vec<u64> = letters.iter().map(|letter| number(letter, "offset")).collect();
+        found.sort_unstable();
+        assert_eq!(found, offsets);
+        for letter in &letters {
+            let offset = i64::try_from(number(letter, "offset")).expect("small");
+            let record =
+                read::at(&self.scene.bootstrap, &self.topic, 0, offset).expect("the record");
+            assert_eq!((&letter.key, &letter.value), (&record.key, &record.value));
+            assert_eq!(letter.timestamp_ms, record.timestamp_ms);
+            assert_eq!(letter.headers[..record.headers.len()], record.headers[..]);
+        }
+        letters
+    }
+}
+
+fn number(letter: &Record, what: &str) -> u64 {
+    let text = letter.header(&format!("__connect.errors.{what}")).expect("a header");
+    text.parse().expect("a number")
+}
+
+/// Records read = loaded + set aside + skipped + filtered + already loaded, in all and by partition.
+#[track_caller]
+fn balances(report: &Value) {
+    let sum = |book: &Value| -> u64 {
+        let names = ["loaded", "set_aside", "skipped", "filtered", "already_loaded"];
+        names.iter().map(|name| book[*name].as_u64().unwrap_or_default()).sum()
+    };
+    assert_eq!(report["read"].as_u64(), Some(sum(report)), "{report}");
+    for book in report["partitions"].as_array().expect("partitions") {
+        assert_eq!(book["read"].as_u64(), Some(sum(book)), "{book}");
+        let span = book["next"].as_u64().expect("next") - book["first"].as_u64().expect("first");
+        let read = book["read"].as_u64().expect("read") + book["gaps"].as_u64().expect("gaps");
+        assert_eq!(span, read, "{book}");
+    }
+}
+
+/// One bad record among many: the others are in the table, it is a dead letter.
+#[track_caller]
+fn one_bad(definition: &str, bad: &str, settings: &[(&str, &str)], stage_name: &str, words: &str) {
+    let rows = scaled("STARSINK_E2E_BAD_ROWS", 5_000);
+    let stage = Stage::new(1, definition);
+    let at = rows * 2 / 3;
+    stage.put(rows, bad, &[at]);
+    let job = settings.iter().fold(stage.job(), |job, (key, value)| job.set(key, value));
+    let (output, report) = stage.load(&job, &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), rows - 1, "{}", output.stdout);
+    let letters = stage.check_letters(&[at]);
+    let header = |name: &str| letters[0].header(name).unwrap_or_default();
+    assert_eq!(header("__connect.errors.stage"), stage_name);
+    assert_eq!(header("__connect.errors.topic"), stage.topic);
+    let all = format!(
+        "{:?}",
+        letters[0]
+            .headers
+            .iter()
+            .map(|(n, v)| {
+                (n.clone(), String::from_utf8_lossy(v.as_deref().unwrap_or_default()).into_owned())
+            })
+            .collect::<Vec<_>>()
+    );
+    assert!(all.contains(words), "no `{words}` in {all}");
+    assert_eq!(report["set_aside"], 1);
+    assert_eq!(report["reasons"][0]["count"], 1);
+    assert!(output.stdout.contains(&format!("set aside: 1 record in topic `{}`", stage.dead)));
+    eprintln!("{stage_name}: {} loads more for 1 of {rows}", report["extra_loads"]);
+    // Nothing is left to do, and nothing is doubled.
+    stage.load(&job, &["--dlq", &stage.dead], 0);
+    assert_eq!((stage.count(), stage.letters().len()), (rows - 1, 1));
+}
+
+#[test]
+fn a_value_that_is_no_json_object_is_set_aside() {
+    one_bad(
+        TABLE,
+        "not json",
+        &[],
+        "VALUE_CONVERTER",
+        "org.apache.kafka.connect.json.JsonConverter",
+    );
+}
+
+#[test]
+fn a_record_that_a_transform_refuses_is_set_aside() {
+    one_bad(
+        TABLE,
+        r#"{"id":"x","city":"Oslo"}"#,
+        &[
+            ("transforms", "c"),
+            ("transforms.c.type", "org.apache.kafka.connect.transforms.Cast$Value"),
+            ("transforms.c.spec", "id:int64"),
+        ],
+        "TRANSFORMATION",
+        "org.apache.kafka.connect.transforms.Cast",
+    );
+}
+
+#[test]
+fn a_row_with_null_in_a_not_null_column_is_found_and_set_aside() {
+    one_bad(TABLE, r#"{"id":7}"#, &[], "TASK_PUT", "NULL value in non-nullable column 'city'");
+}
+
+#[test]
+fn a_row_whose_text_is_too_long_is_found_and_set_aside() {
+    let bad = r#"{"id":7,"city":"Llanfairpwllgwyngyll"}"#;
+    one_bad(TABLE, bad, &[], "TASK_PUT", "rejects");
+}
+
+#[test]
+fn a_row_that_strict_mode_refuses_is_found_and_set_aside() {
+    let bad = r#"{"id":7,"city":"Oslo","n":"many"}"#;
+    let strict = [("sink.properties.strict_mode", "true")];
+    one_bad(TABLE, bad, &strict, "TASK_PUT", "__starsink.errors.starrocks");
+}
+
+#[test]
+fn a_row_with_too_long_a_primary_key_is_found_and_set_aside() {
+    let table = "(city VARCHAR(500) NOT NULL, id BIGINT, n INT) PRIMARY KEY (city, id)";
+    let bad = format!(r#"{{"id":7,"city":"{}"}}"#, "x".repeat(200));
+    let rows = 300;
+    let stage = Stage::new(1, table);
+    let records: Vec<Put> =
+        (0..rows).map(|id| (None, if id == 250 { bad.clone() } else { good(id) })).collect();
+    stage.put_all(0, &records);
+    stage.load(&stage.job(), &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), rows - 1);
+    stage.check_letters(&[250]);
+}
+
+#[test]
+fn a_document_that_starrocks_cannot_parse_is_found_and_set_aside() {
+    // Deeper than the stand-in's parser goes.
+    let deep = format!(r#"{{"id":7,"city":"Oslo","x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    one_bad(TABLE, &deep, &[], "TASK_PUT", "arse json");
+}
+
+#[test]
+fn skipped_records_are_counted_and_told() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(500, "not json", &[0, 17, 499]);
+    let job = stage.job().set("errors.tolerance", "all").set("errors.log.enable", "true");
+    let (output, report) = stage.load(&job, &[], 3);
+    assert_eq!((stage.count(), report["skipped"].as_u64()), (497, Some(3)));
+    output.says(&[&format!("skipped {}[0]@17: ", stage.topic)]);
+}
+
+#[test]
+fn first_and_last_row_may_be_bad() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(1000, r#"{"id":7}"#, &[0, 999]);
+    stage.load(&stage.job(), &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), 998);
+    stage.check_letters(&[0, 999]);
+}
+
+#[test]
+fn every_second_row_may_be_bad() {
+    let stage = Stage::new(1, TABLE);
+    let bad: Vec<u64> = (0..64).filter(|id| id % 2 == 0).collect();
+    stage.put(64, r#"{"id":7}"#, &bad);
+    let (_, report) = stage.load(&stage.job(), &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), 32);
+    stage.check_letters(&bad);
+    eprintln!("every second of 64 rows bad: {} loads more", report["extra_loads"]);
+}
+
+#[test]
+fn every_row_may_be_bad() {
+    let stage = Stage::new(1, TABLE);
+    let bad: Vec<u64> = (0..40).collect();
+    stage.put(40, r#"{"id":7}"#, &bad);
+    stage.load(&stage.job(), &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), 0);
+    stage.check_letters(&bad);
+    stage.load(&stage.job(), &["--on-error", "stop"], 4);
+}
+
+#[test]
+fn bad_rows_of_two_tables_in_one_batch_leave_the_others() {
+    let stage = Stage::new(1, TABLE);
+    let (topic, table) = (stage.scene.topic("bad", 3), stage.scene.table("bad", TABLE));
+    let put = |topic: &str, partition: i32, bad: u64| {
+        let values: Vec<String> =
+            (0..300).map(|id| if id == bad { r#"{"id":7}"#.into() } else { good(id) }).collect();
+        let messages: Vec<Message<'_>> =
+            values.iter().map(|v| Message { partition, ..Message::value(v) }).collect();
+        produce::put(&stage.scene.bootstrap, topic, &messages).expect("produced");
+    };
+    put(&stage.topic, 0, 11);
+    (0..3).for_each(|partition| put(&topic, partition, 290));
+    let job = stage.scene.job(&[(&stage.topic, &stage.table), (&topic, &table)]);
+    let (_, report) = stage.load(&job, &["--dlq", &stage.dead], 3);
+    assert_eq!(stage.count(), 299);
+    assert_eq!(stage.scene.starrocks.count(&table).expect("counted"), 897);
+    assert_eq!(report["set_aside"], 4);
+    assert_eq!(stage.letters().len(), 4);
+}
+
+#[test]
+fn too_many_errors_stop_the_run_before_the_batch_is_loaded() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(100, "not json", &[1, 2, 3]);
+    let (output, _) = stage.load(&stage.job(), &["--dlq", &stage.dead, "--max-errors", "2"], 4);
+    output.says(&["more than `--max-errors 2` allows", "not one json object"]);
+    assert_eq!((stage.count(), stage.letters().len()), (0, 0));
+    stage.load(&stage.job(), &["--dlq", &stage.dead, "--max-errors", "3%"], 3);
+    assert_eq!((stage.count(), stage.letters().len()), (97, 3));
+}
+
+#[test]
+fn a_dead_letter_topic_too_small_for_the_record_stops_the_run() {
+    let stage = Stage::new(1, TABLE);
+    topics::create(&stage.scene.bootstrap, &stage.dead, 1, &[("max.message.bytes", "2000")])
+        .expect("created");
+    // What compresses well would fit.
+    let mut state = 7_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'!' + ((state >> 33) % 89) as u8)
+    };
+    let noise: String = (0..6000).map(|_| letter()).collect();
+    stage.put(10, &noise, &[4]);
+    let output = stage.job().load(&["--dlq", &stage.dead]).expect(2);
+    let place = format!("{}[0]@4", stage.topic);
+    output.says(&["too large for topic", &stage.dead, &place, "max.message.bytes"]);
+    assert_eq!(stage.count(), 0, "nothing moves before its dead letters");
+}
+
+#[test]
+fn a_file_takes_dead_letters_and_a_full_disk_moves_nothing() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(200, "not json", &[3, 150]);
+    let file = stage.scene.dir.join("dead.ndjson");
+    let shown = file.to_string_lossy().into_owned();
+    let job = stage.job();
+    stage.load(&job, &["--dlq", &shown], 3);
+    let lines: Vec<Value> = fs::read_to_string(&file)
+        .expect("the file")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let found: Vec<_> = lines.iter().map(|l| (l["offset"].as_u64(), l["value"].as_str())).collect();
+    assert_eq!(found, [(Some(3), Some("not json")), (Some(150), Some("not json"))]);
+    assert_eq!(stage.count(), 198);
+}
+
+#[test]
+fn a_full_disk_moves_no_offset() {
+    let stage = Stage::new(1, TABLE);
+    let mount = stage.scene.dir.join("small");
+    fs::create_dir_all(&mount).expect("a directory");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"])
+        .arg(&mount)
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        skip("a full disk", "this user cannot mount a tmpfs");
+        return;
+    }
+    let places: Vec<u64> = (0..200).collect();
+    stage.put(300, "not json, and quite some text beside it", &places);
+    let file = mount.join("dead.ndjson").to_string_lossy().into_owned();
+    let job = stage.job().set("sink.maxretries", "1");
+    let output = job.load(&["--dlq", &file]);
+    let held = fs::read_to_string(&file).expect("the file");
+    let unmounted = std::process::Command::new("umount").arg(&mount).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    output.expect(5).says(&["dead-letter file", "no space left"]);
+    assert_eq!(stage.count(), 0, "nothing moves before its dead letters");
+    assert_eq!(held, "", "no half of a batch is left behind");
+    // Elsewhere it goes on from where it stood.
+    stage.load(&job, &["--dlq", &stage.dead], 3);
+    assert_eq!((stage.count(), stage.letters().len()), (100, 200));
+}
+
+#[test]
+fn exactly_once_dead_letters_ride_with_the_offsets() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(500, "not json", &[3, 400]);
+    let args = ["--dlq", &stage.dead, "--dlq-delivery", "exactly-once"];
+    stage.load(&stage.job(), &args, 3);
+    assert_eq!(stage.count(), 498);
+    stage.check_letters(&[3, 400]);
+}
+
+/// Two rows that one setting loads and another refuses, and one that nothing loads.
+fn to_replay(stage: &Stage) {
+    let values = [
+        good(0),
+        r#"{"id":1,"city":"Oslo","n":"many"}"#.into(),
+        "not json".into(),
+        good(3),
+        r#"{"id":4,"city":"Lagos","n":"few"}"#.into(),
+    ];
+    let records: Vec<Put> = values.into_iter().map(|value| (Some("k".into()), value)).collect();
+    stage.put_all(0, &records);
+}
+
+/// Sets aside in `dead`, mends the configuration, and loads again twice.
+fn replayed(stage: &Stage, dead: &str) {
+    to_replay(stage);
+    let strict = stage.job().set("sink.properties.strict_mode", "true");
+    let (_, report) = stage.load(&strict, &["--dlq", dead], 3);
+    assert_eq!((stage.count(), report["set_aside"].as_u64()), (2, Some(3)));
+    let job = strict.set("sink.properties.strict_mode", "false");
+    let (_, report) = stage.load(&job, &["--replay", dead], 3);
+    assert_eq!((report["loaded"].as_u64(), report["set_aside"].as_u64()), (Some(2), Some(1)));
+    let rows = ["0|Oslo|0", "1|Oslo|NULL", "3|Oslo|3", "4|Lagos|NULL"];
+    stage.scene.check_rows(&stage.table, &["id", "city", "n"], &rows);
+    // Only what could not be loaded is there again.
+    let (_, report) = stage.load(&job, &["--replay", dead], 3);
+    assert_eq!((report["loaded"].as_u64(), report["read"].as_u64()), (Some(0), Some(1)));
+    stage.scene.check_rows(&stage.table, &["id", "city", "n"], &rows);
+    // And the topic itself is where it was.
+    let (_, report) = stage.load(&job, &["--dlq", dead], 0);
+    assert_eq!(report["read"], 0);
+}
+
+#[test]
+fn dead_letters_of_a_topic_are_loaded_again_once() {
+    let stage = Stage::new(1, TABLE);
+    replayed(&stage, &stage.dead);
+    let letters = stage.letters();
+    // Three at first, and the one that still cannot be loaded after each replay.
+    assert_eq!(letters.len(), 5);
+    let last = &letters[4];
+    assert_eq!((number(last, "offset"), last.value.as_deref()), (2, Some(&b"not json"[..])));
+    let names: Vec<&String> = last.headers.iter().map(|(name, _)| name).collect();
+    let connect = names.iter().filter(|name| **name == "__connect.errors.offset").count();
+    assert_eq!(connect, 1, "context is not piled up: {names:?}");
+}
+
+#[test]
+fn dead_letters_of_a_file_are_loaded_again_once() {
+    let stage = Stage::new(1, TABLE);
+    let file = stage.scene.dir.join("dead.ndjson").to_string_lossy().into_owned();
+    replayed(&stage, &file);
+    assert_eq!(fs::read_to_string(&file).expect("the file").lines().count(), 5);
+}
+
+#[test]
+fn a_record_that_was_set_aside_twice_is_loaded_again_once() {
+    let stage = Stage::new(1, TABLE);
+    to_replay(&stage);
+    let strict = stage.job().set("sink.properties.strict_mode", "true");
+    stage.load(&strict, &["--dlq", &stage.dead], 3);
+    stage.load(&strict, &["-o", "beginning", "--dlq", &stage.dead], 3);
+    assert_eq!(stage.letters().len(), 6);
+    let before = stage.count();
+    let job = strict.set("sink.properties.strict_mode", "false");
+    let (_, report) = stage.load(&job, &["--replay", &stage.dead], 3);
+    assert_eq!((report["loaded"].as_u64(), report["read"].as_u64()), (Some(2), Some(6)));
+    assert_eq!(stage.count(), before + 2);
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(300, "not json", &[5, 77]);
+    let job = stage.job();
+    let (output, report) = stage.load(&job, &["-n", "--dlq", &stage.dead], 3);
+    assert_eq!(report["set_aside"], 2);
+    assert_eq!((report["dry_run"].as_bool(), report["loaded"].as_u64()), (Some(true), Some(298)));
+    assert!(output.stdout.contains("dry run: 300 records read"), "{}", output.stdout);
+    stage.load(&job, &["-n"], 4);
+    assert_eq!(stage.count(), 0);
+    let group = format!("connect-{}", job.get("name"));
+    let committed = topics::committed(&stage.scene.bootstrap, &group, &stage.topic, 1);
+    assert_eq!(committed.expect("offsets"), [None]);
+    assert!(topics::watermarks(&stage.scene.bootstrap, &stage.dead).is_err(), "no topic was made");
+    // And then for real.
+    stage.load(&job, &["--dlq", &stage.dead], 3);
+    assert_eq!((stage.count(), stage.letters().len()), (298, 2));
+}
+
+/// What a run says on stderr about one bad record, its names of this moment replaced.
+#[track_caller]
+fn check_words(name: &str, bad: &str, settings: &[(&str, &str)]) {
+    let stage = Stage::new(1, TABLE);
+    stage.put(3, bad, &[1]);
+    let job = settings.iter().fold(stage.job(), |job, (key, value)| job.set(key, value));
+    let output = job.load(&["-q"]).expect(4);
+    let mut text = output.stderr.clone();
+    let labels: Vec<String> = text
+        .split(['`', ' '])
+        .filter(|word| word.starts_with("e2e_") && word.len() > 30)
+        .map(str::to_owned)
+        .collect();
+    for label in labels {
+        text = text.replace(&label, "LABEL");
+    }
+    let replace = [
+        (stage.topic.as_str(), "TOPIC"),
+        (stage.table.as_str(), "TABLE"),
+        (job.get("name"), "NAME"),
+        (stage.scene.bootstrap.as_str(), "KAFKA"),
+    ];
+    text = replace.iter().fold(text, |text, (from, to)| text.replace(from, to));
+    let log = text.split("error log ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    if let Some(url) = log.map(str::to_owned) {
+        text = text.replace(&url, "URL");
+    }
+    let file = e2e::place::workspace().join("tests/golden/errors").join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+        fs::write(&file, &text).expect("written");
+    }
+    let expect = fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(text, expect, "{} is not current: run with UPDATE=1", file.display());
+}
+
+#[test]
+fn errors_of_every_stage_read_as_agreed() {
+    let class = |name: &'static str| format!("org.apache.kafka.connect.transforms.{name}");
+    check_words("value_converter", "{\"id\":7 \"city\":1}", &[]);
+    check_words(
+        "transform",
+        r#"{"id":"x","city":"Oslo"}"#,
+        &[
+            ("transforms", "c"),
+            ("transforms.c.type", &class("Cast$Value")),
+            ("transforms.c.spec", "id:int64"),
+        ],
+    );
+    check_words("starrocks", r#"{"id":7}"#, &[]);
+}
+
+/// Kill −9 in a loop while one record in a hundred is bad, at the converter or in StarRocks.
+fn killed(exactly_once: bool) {
+    let rows = scaled("STARSINK_E2E_BAD_KILL_ROWS", 20_000);
+    let kills = scaled("STARSINK_E2E_BAD_KILLS", 6);
+    let stage = Stage::new(1, TABLE);
+    let bad: Vec<u64> = (0..rows).filter(|id| id % 100 == 7).collect();
+    // Most of them are no JSON; a few go as far as StarRocks.
+    let value = |id: u64| match id {
+        _ if id % 5_000 == 7 => r#"{"id":7}"#.to_owned(),
+        _ if id % 100 == 7 => "not json".to_owned(),
+        _ => good(id),
+    };
+    let records: Vec<Put> = (0..rows).map(|id| (None, value(id))).collect();
+    stage.put_all(0, &records);
+    let job = stage
+        .job()
+        .set("bufferflush.intervalms", "1000")
+        .set("consumer.override.session.timeout.ms", "6000");
+    let delivery = if exactly_once { "exactly-once" } else { "at-least-once" };
+    let args = [
+        "tail",
+        "--no-progress",
+        "--flush-bytes",
+        "64KiB",
+        "--dlq",
+        &stage.dead,
+        "--dlq-delivery",
+        delivery,
+    ];
+    for kill in 0..kills {
+        let before = stage.count();
+        let run = job.start(&args);
+        // A member that was killed keeps its place until its session ends.
+        let deadline = Instant::now() + SOON;
+        while stage.count() == before && before + (bad.len() as u64) < rows {
+            assert!(Instant::now() < deadline, "no progress: {}", run.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(kill * 413 % 700));
+        run.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(run);
+    }
+    job.load(&["--dlq", &stage.dead, "--dlq-delivery", delivery]).expect_any(&[0, 3]);
+    assert_eq!(stage.count(), rows - bad.len() as u64);
+    let mut found: Vec<u64> = stage.letters().iter().map(|l| number(l, "offset")).collect();
+    found.sort_unstable();
+    let doubled = found.len() - bad.len();
+    found.dedup();
+    assert_eq!(found, bad, "every bad record is a dead letter");
+    eprintln!("{kills} kills, {delivery}: {doubled} dead letters doubled");
+    assert!(!exactly_once || doubled == 0, "{doubled} dead letters doubled");
+}
+
+#[test]
+fn kill_9_loses_no_dead_letter() {
+    killed(false);
+}
+
+#[test]
+fn kill_9_doubles_no_dead_letter_in_the_exactly_once_mode() {
+    killed(true);
+}

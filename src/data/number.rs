@@ -1,5 +1,10 @@
 //! Numbers in Java's notation: text of floating-point values and text that Java reads as a number.
 
+/// A JSON number without fraction and exponent: Java's Long, however many digits it has.
+pub fn is_whole(text: &str) -> bool {
+    text.bytes().all(|b| b == b'-' || b.is_ascii_digit())
+}
+
 /// `Double.toString`: `100.0`, `1.0E7`, `1.0E-5`, `NaN`, `-Infinity`; the shortest digits that read
 /// back as the same value (as the JDK from 19 on; older ones sometimes print one digit more).
 pub fn java_double(value: f64) -> String {
@@ -9,7 +14,9 @@ pub fn java_double(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
     }
-    layout(&format!("{value:e}"))
+    let shortest = format!("{value:e}");
+    // Java has two digits at least, and then the two nearest: 4.9E-324, not 5.0E-324.
+    layout(&if shortest.contains('.') { shortest } else { format!("{value:.1e}") })
 }
 
 /// `Float.toString`, likewise.
@@ -17,7 +24,8 @@ pub fn java_float(value: f32) -> String {
     if !value.is_finite() {
         return java_double(f64::from(value));
     }
-    layout(&format!("{value:e}"))
+    let shortest = format!("{value:e}");
+    layout(&if shortest.contains('.') { shortest } else { format!("{value:.1e}") })
 }
 
 /// Turns Rust's `-1.25e-7` into Java's layout: plain from 10^-3 up to 10^7, else with exponent.
@@ -29,9 +37,10 @@ fn layout(scientific: &str) -> String {
         None => ("", mantissa),
     };
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    if digits == "0" {
-        return format!("{sign}0.0");
-    }
+    let digits = match digits.trim_end_matches('0') {
+        "" => return format!("{sign}0.0"),
+        digits => digits.to_string(),
+    };
     let or_zero = |text: &str| if text.is_empty() { "0".to_string() } else { text.to_string() };
     match exponent {
         -3..=-1 => format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize)),

@@ -249,9 +249,7 @@ fn to_integer(datum: &Datum<'_>, min: i64, max: i64) -> Result<i64, Failure> {
         Datum::Float32(v) => Ok(float(f64::from(*v))),
         Datum::Float64(v) => Ok(float(*v)),
         Datum::Decimal(decimal) => Ok(low_bits(decimal)),
-        Datum::Number(text) if text.bytes().all(|b| b == b'-' || b.is_ascii_digit()) => {
-            Err(out_of_range(text))
-        }
+        Datum::Number(text) if number::is_whole(text) => Err(out_of_range(text)),
         Datum::Number(text) => Ok(float(text.parse().map_err(|_| out_of_range(text))?)),
         Datum::Boolean(v) => Ok(i64::from(*v)),
         Datum::String(text) => {

@@ -9,7 +9,7 @@ use super::{Side, Step, Transform, refuse};
 use crate::data::options::Options;
 use crate::data::{
     ConnectRecord, Datum, Decimal, Exception, Failure, Logical, PlanCache, Schema, SchemaDef, Type,
-    Value, put_member,
+    Value, number, put_member,
 };
 
 /// Makes one field the whole side; with `field.syntax.version=V2` along a path.
@@ -210,6 +210,7 @@ fn neutral<'a>(datum: &Datum<'a>) -> Result<Datum<'a>, Failure> {
         Datum::Int32(_) => Datum::Int32(0),
         Datum::Int64(_) => Datum::Int64(0),
         Datum::Float32(_) => Datum::Float32(0.0),
+        Datum::Number(text) if number::is_whole(text) => Datum::Int64(0),
         Datum::Float64(_) | Datum::Number(_) => Datum::Float64(0.0),
         Datum::String(_) => Datum::text(""),
         Datum::Decimal(_) => Datum::Decimal(Box::new(Decimal::new(BigInt::ZERO, 0))),
@@ -232,23 +233,24 @@ fn replaced<'a>(
         Some(Logical::Date | Logical::Time | Logical::Timestamp) => "java.util.Date",
         _ => datum.java_class(),
     };
-    let number = || {
+    let decimal = || {
         Decimal::parse(text).ok_or_else(|| {
             let why = format!("Unable to convert {text} (class java.lang.String) to a number");
             Failure::data(why)
         })
     };
     // As BigDecimal.longValue: the low 64 bits of the whole part.
-    let long = || Ok::<i64, Failure>(super::cast::low_bits(&number()?));
+    let long = || Ok::<i64, Failure>(super::cast::low_bits(&decimal()?));
     Ok(match datum {
         Datum::String(_) => Datum::text(text.to_string()),
         Datum::Int8(_) => Datum::Int8(long()? as i8),
         Datum::Int16(_) => Datum::Int16(long()? as i16),
         Datum::Int32(_) if class != "java.util.Date" => Datum::Int32(long()? as i32),
         Datum::Int64(_) if class != "java.util.Date" => Datum::Int64(long()?),
-        Datum::Float32(_) => Datum::Float32(number()?.to_f32()),
-        Datum::Float64(_) | Datum::Number(_) => Datum::Float64(number()?.to_f64()),
-        Datum::Decimal(_) => Datum::Decimal(Box::new(number()?)),
+        Datum::Float32(_) => Datum::Float32(decimal()?.to_f32()),
+        Datum::Number(text) if number::is_whole(text) => Datum::Int64(long()?),
+        Datum::Float64(_) | Datum::Number(_) => Datum::Float64(decimal()?.to_f64()),
+        Datum::Decimal(_) => Datum::Decimal(Box::new(decimal()?)),
         _ => {
             return Err(Failure::data(format!(
                 "Cannot mask value of type class {class} with custom replacement."

@@ -258,7 +258,14 @@ impl Transform for TimestampConverter {
             precision: self.precision,
         };
         let value = self.side.of(record);
+        let (field, target) = (&self.field, self.target);
         if value.datum.is_null() {
+            // A null stays one, under the schema its kin get if there is one.
+            if let Some(schema) = &value.schema
+                && let Ok(plan) = self.plans.get(schema, |schema| plan(field, target, schema))
+            {
+                value.schema = Some(plan.out.clone());
+            }
             return Ok(Step::Keep);
         }
         let Some(schema) = &value.schema else {
@@ -276,7 +283,6 @@ impl Transform for TimestampConverter {
             }
             return Ok(Step::Keep);
         };
-        let (field, target) = (&self.field, self.target);
         let plan = self.plans.get(schema, |schema| plan(field, target, schema))?;
         if self.field.is_empty() {
             let (_, form) = plan.cast.expect("a whole side is always converted");

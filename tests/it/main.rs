@@ -8,8 +8,6 @@ mod cli;
 mod config;
 /// The reference of keys, generated from their table.
 mod config_md;
-/// The recorded results of Kafka's own Java classes.
-mod connect_vectors;
 /// Java's stores of keys and certificates, made by Java's own tool.
 mod keystores;
 /// librdkafka's own judgement on translated properties.
@@ -24,7 +22,7 @@ mod explode;
 mod recipe;
 /// Records into rows, by configuration text and described tables.
 mod rows;
-/// The recorded results of Kafka Connect's and Debezium's classes.
+/// The recorded results of Kafka's, Kafka Connect's and Debezium's classes.
 mod vectors;
 /// The fuzz targets over a bounded corpus.
 mod fuzz;

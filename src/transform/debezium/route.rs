@@ -93,6 +93,7 @@ impl TableRouter {
 
     fn key(&mut self, record: &mut ConnectRecord<'_>, topic: &Arc<str>) -> Result<(), Failure> {
         if record.key.datum.is_null() {
+            record.key.schema = None;
             return Ok(());
         }
         let identifier = self.identifier(&record.topic)?;

@@ -266,16 +266,25 @@ impl Unwrap {
         }
         let row = if deletes { plan.before.as_mut() } else { plan.after.as_mut() };
         let Some(row) = row else { return Err(no_image()) };
+        if deletes && self.on_delete == OnDelete::Drop {
+            return Ok(Step::Drop(Why::Delete));
+        }
         if let (Some(field), false) = (&self.route_by, imageless) {
             let Some(at) = row.route else {
                 return Err(Failure::data(format!("{field} is not a valid field name")));
             };
+            let kind = row.given.fields[at].schema.kind;
+            if kind != Type::String {
+                return Err(Failure::data(format!(
+                    "Field '{field}' is not of type STRING but {}",
+                    kind.name()
+                )));
+            }
             let Datum::Struct(columns) = &values[row.at] else { return Err(no_image()) };
             route(&mut record.topic, field, &columns[at])?;
         }
         if deletes {
             match self.on_delete {
-                OnDelete::Drop => return Ok(Step::Drop(Why::Delete)),
                 OnDelete::Null => {
                     record.value = Value::new(row.given.clone(), Datum::Null);
                     return Ok(Step::Keep);
@@ -284,13 +293,13 @@ impl Unwrap {
                     record.value = Value::NULL;
                     return Ok(Step::Keep);
                 }
-                OnDelete::Rewrite => {}
+                OnDelete::Rewrite | OnDelete::Drop => {}
             }
         }
         let added: Vec<Datum<'a>> = plan.added.iter().map(|place| place.of(values)).collect();
         let mut image = std::mem::replace(&mut values[row.at], Datum::Null);
         // Dropping columns changes the row's schema by record, so it is not part of the plan.
-        let dropped = self.dropped_names(&record.headers);
+        let dropped = self.dropped_names(&record.headers)?;
         let bare = match &dropped {
             Some(names) => self.without(names, &row.bare, &mut image)?,
             None => row.bare.clone(),
@@ -322,12 +331,20 @@ impl Unwrap {
         Ok(Step::Keep)
     }
 
-    /// The names in the header that lists fields to drop.
-    fn dropped_names(&self, headers: &[Header<'_>]) -> Option<Vec<String>> {
-        let name = self.drop_header.as_ref()?;
-        let header = headers.iter().rev().find(|header| header.name == *name)?;
-        let Datum::Array(items) = &header.value.datum else { return None };
-        Some(items.iter().filter_map(|item| item.as_str().map(str::to_string)).collect())
+    /// The names in the header that lists fields to drop: the first of that name.
+    fn dropped_names(&self, headers: &[Header<'_>]) -> Result<Option<Vec<String>>, Failure> {
+        let Some(name) = &self.drop_header else { return Ok(None) };
+        match headers.iter().find(|header| header.name == *name).map(|header| &header.value.datum) {
+            None | Some(Datum::Null) => Ok(None),
+            Some(Datum::Array(items)) => {
+                let names = items.iter().filter_map(|item| item.as_str().map(str::to_string));
+                Ok(Some(names.collect()))
+            }
+            Some(other) => Err(Failure::data(format!(
+                "header `{name}` is no list of fields to drop but {}",
+                other.java_class()
+            ))),
+        }
     }
 
     /// Removes the named columns, only optional ones if the schema must stay compatible.
@@ -346,6 +363,9 @@ impl Unwrap {
                 !(may_go && names.iter().any(|name| **name == *field.name))
             })
             .collect();
+        if self.drop_optional_only && stays.iter().all(|stays| *stays) {
+            return Ok(schema.clone());
+        }
         let mut def = SchemaDef::basics_of(schema, Type::Struct);
         let kept = schema.fields.iter().zip(&stays).filter(|(_, stays)| **stays);
         def.fields = kept.map(|(field, _)| field.clone()).collect();
@@ -469,6 +489,9 @@ impl Unwrap {
         if deletes && before.is_null() && !is_delete {
             return Ok(Step::Drop(Why::NoRow));
         }
+        if deletes && self.on_delete == OnDelete::Drop {
+            return Ok(Step::Drop(Why::Delete));
+        }
         let row = if deletes { before } else { after };
         if let (Some(field), false) = (&self.route_by, row.is_null()) {
             let Some(column) = row.member(field) else {
@@ -476,16 +499,12 @@ impl Unwrap {
             };
             route(&mut record.topic, field, column)?;
         }
-        match (deletes, self.on_delete) {
-            (true, OnDelete::Drop) => return Ok(Step::Drop(Why::Delete)),
-            (true, OnDelete::Null | OnDelete::Tombstone) => {
-                record.value = Value::NULL;
-                return Ok(Step::Keep);
-            }
-            (true, OnDelete::Rewrite) | (false, _) => {}
+        if deletes && matches!(self.on_delete, OnDelete::Null | OnDelete::Tombstone) {
+            record.value = Value::NULL;
+            return Ok(Step::Keep);
         }
         let Datum::Map(mut row) = row else { return Err(no_image()) };
-        if let Some(names) = self.dropped_names(&record.headers) {
+        if let Some(names) = self.dropped_names(&record.headers)? {
             let named = |key: &Datum<'_>| names.iter().any(|name| key.as_str() == Some(name));
             row.retain(|(key, _)| !named(key));
             if self.drop_from_key

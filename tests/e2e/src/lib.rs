@@ -7,10 +7,14 @@
 pub mod child;
 /// The benchmark's row with its schema, and as a change event.
 pub mod envelope;
+/// Kafka Connect and Debezium, started from Maven artifacts.
+pub mod connect;
 /// Apache Kafka brokers, started from Maven artifacts.
 pub mod kafka;
 /// The workspace's directories and binaries.
 pub mod place;
+/// A PostgreSQL that decodes its log.
+pub mod postgres;
 /// Filling topics: fast, at a rate, in transactions.
 pub mod produce;
 /// A TCP relay that can die.

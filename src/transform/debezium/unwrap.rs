@@ -43,6 +43,8 @@ pub struct Unwrap {
     drop_from_key: bool,
     drop_optional_only: bool,
     replace_null: bool,
+    /// A row with a column whose value the database did not send is refused.
+    refuse_unavailable: bool,
     plans: PlanCache<Plan>,
 }
 
@@ -73,6 +75,11 @@ impl Unwrap {
             drop_from_key: options.boolean("drop.fields.from.key", false)?,
             drop_optional_only: options.boolean("drop.fields.keep.schema.compatible", true)?,
             replace_null: options.boolean("replace.null.with.default", true)?,
+            refuse_unavailable: options.choice(
+                "starsink.unavailable",
+                &[("refuse", true), ("keep", false)],
+                true,
+            )?,
             plans: PlanCache::default(),
         })
     }
@@ -298,6 +305,10 @@ impl Unwrap {
         }
         let added: Vec<Datum<'a>> = plan.added.iter().map(|place| place.of(values)).collect();
         let mut image = std::mem::replace(&mut values[row.at], Datum::Null);
+        if let (true, Datum::Struct(columns)) = (self.refuse_unavailable, &image) {
+            let fields = &row.bare.fields;
+            available(fields.iter().map(|field| &*field.name).zip(columns))?;
+        }
         // Dropping columns changes the row's schema by record, so it is not part of the plan.
         let dropped = self.dropped_names(&record.headers)?;
         let bare = match &dropped {
@@ -373,6 +384,31 @@ impl Unwrap {
         values.retain(|_| *stays.next().expect("one per field"));
         Ok(def.build())
     }
+}
+
+/// What Debezium writes for a large column that an update did not touch and PostgreSQL did not log.
+const UNAVAILABLE: &str = "__debezium_unavailable_value";
+
+/// Refuses a row with a column that the database did not send: written, the placeholder would
+/// replace the value that is there.
+fn available<'r, 'a: 'r>(
+    columns: impl Iterator<Item = (&'r str, &'r Datum<'a>)>,
+) -> Result<(), Failure> {
+    let missing = |column: &Datum<'_>| match column {
+        Datum::String(text) => *text == UNAVAILABLE,
+        Datum::Bytes(bytes) => **bytes == *UNAVAILABLE.as_bytes(),
+        Datum::Array(items) => matches!(&items[..], [Datum::String(text)] if *text == UNAVAILABLE),
+        _ => false,
+    };
+    for (name, column) in columns {
+        if missing(column) {
+            return Err(Failure::data(format!(
+                "column `{name}` is unchanged and PostgreSQL did not log its value; give the table \
+                 REPLICA IDENTITY FULL, or write the placeholder with `starsink.unavailable=keep`"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn no_image() -> Failure {
@@ -504,6 +540,9 @@ impl Unwrap {
             return Ok(Step::Keep);
         }
         let Datum::Map(mut row) = row else { return Err(no_image()) };
+        if self.refuse_unavailable {
+            available(row.iter().map(|(key, column)| (key.as_str().unwrap_or_default(), column)))?;
+        }
         if let Some(names) = self.dropped_names(&record.headers)? {
             let named = |key: &Datum<'_>| names.iter().any(|name| key.as_str() == Some(name));
             row.retain(|(key, _)| !named(key));

@@ -12,6 +12,8 @@ mod bad_data;
 mod bounded;
 /// The brokers and loaders themselves keep their promises.
 mod brokers;
+/// PostgreSQL, Debezium and the page's own files.
+mod change_data;
 /// Converters and transforms against the Java classes, on random records and chains.
 mod differential;
 /// Kill −9, SIGSTOP, two processes: each record once all the same.

@@ -48,3 +48,8 @@ kafka *ARGS:
 # Fuzz one TARGET (properties, json, avro, protobuf, framing); ARGS go to libFuzzer
 fuzz TARGET *ARGS:
     tests/fuzz/run {{TARGET}} {{ARGS}}
+
+# Converters and transforms against the Java classes: CASES random chains of 50 records, for each Debezium
+differential SEED="1" CASES="1200":
+    STARSINK_E2E_SEED={{SEED}} STARSINK_E2E_CASES={{CASES}} \
+        cargo test --workspace --test e2e -- differential:: --nocapture

@@ -317,6 +317,11 @@ impl Pipeline {
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         self.expect(&mut run, "wares", &WARES, &all);
         stop(run);
+        // Of the snapshot, an insert, an update, delete and tombstone and insert of the key change, the
+        // truncate that changed nothing, and the last insert.
+        let topic = e2e::topics::watermarks(&self.scene.bootstrap, "test.public.wares");
+        let messages: i64 = topic.expect("marks").iter().map(|(low, high)| high - low).sum();
+        assert_eq!(messages, 8);
     }
 
     /// An update that leaves a long column alone, in a table whose log does not hold it: the row is

@@ -360,6 +360,8 @@ pub struct SetSchemaMetadata {
     side: Side,
     name: Option<String>,
     version: Option<i32>,
+    /// The struct is copied, and so nulls take their fields' defaults on the way.
+    replace_null: bool,
     plans: PlanCache<Schema>,
 }
 
@@ -370,9 +372,8 @@ impl SetSchemaMetadata {
         if name.is_none() && version.is_none() {
             return Err(Failure::config("Neither schema name nor version configured"));
         }
-        // `replace.null.with.default` would only rewrite nulls; the name changes none.
-        options.boolean("replace.null.with.default", true)?;
-        Ok(SetSchemaMetadata { side, name, version, plans: PlanCache::default() })
+        let replace_null = options.boolean("replace.null.with.default", true)?;
+        Ok(SetSchemaMetadata { side, name, version, replace_null, plans: PlanCache::default() })
     }
 }
 
@@ -392,6 +393,9 @@ impl Transform for SetSchemaMetadata {
             def.version = version.or(def.version);
             Ok(def.build())
         })?;
+        if let (true, Datum::Struct(values)) = (self.replace_null, &mut value.datum) {
+            fill_defaults(values, schema);
+        }
         value.schema = Some(out.clone());
         Ok(Step::Keep)
     }

@@ -110,7 +110,7 @@ pub const KEYS: &[Key] = &[
     // Converters.
     key("value.converter", Class, Some("org.apache.kafka.connect.json.JsonConverter"), Honoured, "How a record's value is read; [TRANSFORMS.md](TRANSFORMS.md) lists the classes. The worker's when the connector has none."),
     key("value.converter.schemas.enable", Boolean, Some("true"), Honoured, "Whether JsonConverter expects a schema with every value."),
-    key("value.converter.schema.registry.url", List, None, Honoured, "Addresses of the schema registry, tried in order."),
+    key("value.converter.schema.registry.url", List, None, Honoured, "Addresses of the schema registry, tried in order; [REGISTRY.md](REGISTRY.md) has the options beside it."),
     key("value.converter.decimal.format", Text, Some("BASE64"), Ignored("rows carry numbers as sent"), "How decimals are written."),
     key("value.converter.replace.null.with.default", Boolean, Some("true"), Honoured, "Whether a schema's default replaces a null that a value with schema holds."),
     key("value.converter.schemas.cache.size", ANY_COUNT, Some("1000"), Honoured, "Size of JsonConverter's schema cache."),
@@ -213,8 +213,16 @@ impl Key {
 
 /// Names whose values are secrets wherever they stand.
 pub fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 7] =
-        ["password", "secret", "jaas.config", "keystore.key", "key.pem", "token", "user.info"];
+    const PARTS: [&str; 8] = [
+        "password",
+        "secret",
+        "jaas.config",
+        "keystore.key",
+        "key.pem",
+        "token",
+        "user.info",
+        "request.header.",
+    ];
     PARTS.iter().any(|part| name.contains(part)) && !name.ends_with("token.endpoint.url")
 }
 

@@ -57,11 +57,10 @@ pub(crate) fn json(bytes: &[u8]) {
     }
 }
 
-const AVRO: [&str; 4] = [
+const AVRO: [&str; 3] = [
     r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","string"]},{"name":"b","type":{"type":"array","items":"long"}},{"name":"c","type":{"type":"map","values":"bytes"}},{"name":"d","type":"double"}]}"#,
     r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","int",{"type":"record","name":"I","fields":[{"name":"x","type":"float"}]}]},{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},{"name":"f","type":{"type":"fixed","name":"F","size":3}},{"name":"g","type":"boolean"}]}"#,
     r#"{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":4}},{"name":"b","type":{"type":"int","logicalType":"date"}},{"name":"c","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"d","type":{"type":"int","connect.type":"int8"}}]}"#,
-    r#"{"type":"array","items":{"type":"array","items":{"type":"record","name":"E","fields":[]}}}"#,
 ];
 
 /// The first byte names a schema, or says that it comes first, up to a line's end.

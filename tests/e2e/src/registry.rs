@@ -61,6 +61,17 @@ impl Registry {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
     }
 
+    /// Registers an Avro schema and returns its id.
+    pub fn register(&self, subject: &str, schema: &str) -> Result<i32> {
+        let url = format!("{}/subjects/{subject}/versions", self.url());
+        let body = serde_json::json!({ "schema": schema }).to_string();
+        let request = agent().post(&url).header("Content-Type", "application/json").send(&body);
+        let text = request.context("register a schema")?.body_mut().read_to_string()?;
+        let answer: Value = serde_json::from_str(&text).context("read a schema's id")?;
+        let id = answer["id"].as_i64().with_context(|| format!("no id in `{text}`"))?;
+        i32::try_from(id).context("read a schema's id")
+    }
+
     /// It takes connections and answers none until [`Registry::thaw`].
     pub fn freeze(&self) {
         self.process.signal(Signal::SIGSTOP);
@@ -97,12 +108,7 @@ impl Registry {
     fn wait_until_ready(&mut self) -> Result<()> {
         const LOOK_EVERY: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + READY_WITHIN;
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .proxy(None)
-            .timeout_global(Some(Duration::from_secs(5)))
-            .build()
-            .into();
-        while agent.get(format!("{}/subjects", self.url())).call().is_err() {
+        while agent().get(format!("{}/subjects", self.url())).call().is_err() {
             let ended = self.process.ended()?;
             if ended.is_some() || Instant::now() > deadline {
                 let log = std::fs::read_to_string(self.dir.join("registry.log"));
@@ -112,6 +118,11 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().proxy(None);
+    config.timeout_global(Some(Duration::from_secs(5))).build().into()
 }
 
 /// What `fetch-registry` makes.

@@ -24,6 +24,7 @@ use e2e::envelope;
 use e2e::kafka::{Kafka, Options, Version};
 use e2e::place;
 use e2e::produce::{self, Compression, Load, Shape};
+use e2e::registry::Registry;
 use e2e::row::{self, Row};
 use e2e::starrocks::StarRocks;
 use e2e::starsink::Starsink;
@@ -84,14 +85,18 @@ enum BenchShape {
     Schema,
     /// A Debezium insert with its schema: converted and unwrapped
     ChangeEvent,
+    /// Avro with a schema registry: converted
+    Avro,
 }
 
 impl BenchShape {
-    fn of_load(self) -> Shape {
+    /// `id`: the registered schema's, where the values have one.
+    fn of_load(self, id: i32) -> Shape {
         match self {
             BenchShape::Json => Shape::Json,
             BenchShape::Schema => Shape::Schema,
             BenchShape::ChangeEvent => Shape::ChangeEvent,
+            BenchShape::Avro => Shape::Avro(id),
         }
     }
 
@@ -108,6 +113,7 @@ impl BenchShape {
                  transforms.unwrap.drop.tombstones=true\n\
                  transforms.unwrap.delete.handling.mode=rewrite\n"
             }
+            BenchShape::Avro => "value.converter=io.confluent.connect.avro.AvroConverter\n",
         }
     }
 
@@ -118,6 +124,7 @@ impl BenchShape {
             BenchShape::Json => row.json(&mut text),
             BenchShape::Schema => envelope::with_schema(row, &mut text),
             BenchShape::ChangeEvent => envelope::change_event(row, &mut text),
+            BenchShape::Avro => return row::AVRO_BYTES,
         }
         text.len()
     }
@@ -155,6 +162,8 @@ struct Ground<'a> {
     kafka: Kafka,
     /// The program and where it loads to; or why it does not take part.
     starsink: Result<(Starsink, StarRocks)>,
+    /// Where the values' schema is, if they have one.
+    registry: Option<Registry>,
     dir: PathBuf,
 }
 
@@ -164,6 +173,7 @@ fn compare(args: &Args) -> Result<()> {
         args,
         kafka: Kafka::start(&Options { version: args.kafka, ..Options::default() })?,
         starsink: starsink(args),
+        registry: (args.shape == BenchShape::Avro).then(Registry::start).transpose()?,
         dir: place::scratch("bench")?,
     };
     if let Err(reason) = &ground.starsink {
@@ -199,7 +209,11 @@ impl Ground<'_> {
         eprintln!("producing {} rows, {compression}", self.args.rows);
         topics::create(&bootstrap, &topic, self.args.partitions, &[])?;
         let rows = Load::json(&topic, self.args.partitions, self.args.rows);
-        let shape = self.args.shape.of_load();
+        let id = match &self.registry {
+            Some(registry) => registry.register(&format!("{topic}-value"), row::AVRO_SCHEMA)?,
+            None => 0,
+        };
+        let shape = self.args.shape.of_load(id);
         produce::fast(&bootstrap, &Load { compression, shape, ..rows })?;
         let mut all: Vec<table::Runs> =
             self.args.contenders.iter().map(|c| table::Runs::new(c.label())).collect();
@@ -268,6 +282,9 @@ impl Ground<'_> {
             starrocks.password,
             starrocks.db,
         );
+        if let Some(registry) = &self.registry {
+            text.push_str(&format!("value.converter.schema.registry.url={}\n", registry.url()));
+        }
         for line in &self.args.config {
             text.push_str(line);
             text.push('\n');

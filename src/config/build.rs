@@ -218,6 +218,7 @@ fn target(
     let password = password(settings, overrides, environment);
     let fe = fe_entry.as_ref().map(|entry| fe_addresses(settings, entry));
     let headers = headers::read(settings);
+    let own_headers = headers::of_tables(settings);
     let connect_timeout = Duration::from_millis(settings.number("connect.timeoutms")? as u64);
     let (password, password_origin) = password?;
     Some(Target {
@@ -228,6 +229,7 @@ fn target(
         password,
         password_origin,
         headers,
+        own_headers,
         compression: headers::compression(settings),
         connect_timeout,
     })

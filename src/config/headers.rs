@@ -5,6 +5,7 @@
 
 use crate::config::entry::{Entry, Note};
 use crate::config::job::{Body, Compression, Format};
+use crate::config::keys::{self, Status};
 use crate::config::settings::Settings;
 use crate::config::stream_load;
 use crate::error::Problem;
@@ -22,24 +23,64 @@ pub(super) fn read(settings: &mut Settings) -> Vec<(String, String)> {
         .filter(|(name, _)| !OURS.contains(name))
         .map(|(name, entry)| (name.to_owned(), entry.clone()))
         .collect();
+    entries.iter().filter_map(|(name, entry)| header(settings, name, entry)).collect()
+}
+
+/// Headers that concern a whole run: its rows are made and cut in one way.
+const OF_THE_RUN: [&str; 5] =
+    ["row_delimiter", "format", "compression", "strip_outer_array", "ignore_json_size"];
+
+/// Headers of single tables, `sink.table.TABLE.properties.HEADER`: (table, name, value).
+pub(super) fn of_tables(settings: &mut Settings) -> Vec<(String, String, String)> {
+    let entries: Vec<(String, Entry)> = settings
+        .prefixed("sink.table.")
+        .map(|(rest, entry)| (rest.to_owned(), entry.clone()))
+        .collect();
     let mut headers = vec![];
-    for (name, entry) in entries {
-        settings.notes.extend(stream_load::unknown(&name).map(|(text, hint)| {
-            let note = Note::warning(text).at(entry.place());
-            hint.into_iter().fold(note, Note::hint)
-        }));
-        let value = if DELIMITERS.contains(&name.as_str()) {
-            settings.notes.extend(lost_backslash(&entry));
-            portable(&entry.value)
-        } else {
-            entry.value.trim().to_owned()
+    for (rest, entry) in entries {
+        let Some((table, name)) = rest.split_once(".properties.") else {
+            let what = format!("`{}` names no header of a table", entry.key);
+            let hint = "the form is `sink.table.TABLE.properties.HEADER`";
+            settings.problems.push(Problem::usage(what).at(entry.place()).hint(hint));
+            continue;
         };
-        match illegal(&name, &value) {
-            Some(what) => settings.problems.push(Problem::usage(what).at(entry.place())),
-            None => headers.push((name, value)),
+        let name = name.to_ascii_lowercase();
+        let general = format!("sink.properties.{name}");
+        let refused = match keys::find(&general).map(|key| key.status) {
+            _ if OF_THE_RUN.contains(&name.as_str()) => {
+                Some(format!("set `{general}`: it is the same for all tables"))
+            }
+            Some(Status::Refused(instead)) => Some(instead.to_owned()),
+            _ => None,
+        };
+        if let Some(hint) = refused {
+            let what = format!("`{}` cannot be set for one table", entry.key);
+            settings.problems.push(Problem::usage(what).at(entry.place()).hint(hint));
+            continue;
         }
+        let header = header(settings, &name, &entry);
+        headers.extend(header.map(|(name, value)| (table.to_owned(), name, value)));
     }
     headers
+}
+
+/// One header as it can be sent, or the reason why not in `settings.problems`.
+fn header(settings: &mut Settings, name: &str, entry: &Entry) -> Option<(String, String)> {
+    settings.notes.extend(stream_load::unknown(name).map(|(text, hint)| {
+        let note = Note::warning(text).at(entry.place());
+        hint.into_iter().fold(note, Note::hint)
+    }));
+    let value = if DELIMITERS.contains(&name) {
+        settings.notes.extend(lost_backslash(entry));
+        portable(&entry.value)
+    } else {
+        entry.value.trim().to_owned()
+    };
+    if let Some(what) = illegal(name, &value) {
+        settings.problems.push(Problem::usage(what).at(entry.place()));
+        return None;
+    }
+    Some((name.to_owned(), value))
 }
 
 fn illegal(name: &str, value: &str) -> Option<String> {

@@ -269,8 +269,44 @@ pub struct Target {
     /// Stream Load headers in lower case (`sink.properties.*`, `-H`), ours excluded: no `format`,
     /// `compression`, `strip_outer_array` or `ignore_json_size`. Values are legal header values.
     pub headers: Vec<(String, String)>,
+    /// Headers of single tables (`sink.table.TABLE.properties.*`), which win: (table, name, value).
+    pub own_headers: Vec<(String, String, String)>,
     pub compression: Compression,
     pub connect_timeout: Duration,
+}
+
+impl Target {
+    pub fn table_headers(&self) -> TableHeaders {
+        TableHeaders { general: self.headers.clone(), own: self.own_headers.clone() }
+    }
+}
+
+/// The headers of each table's loads.
+#[derive(Debug, Clone)]
+pub struct TableHeaders {
+    general: Vec<(String, String)>,
+    own: Vec<(String, String, String)>,
+}
+
+impl TableHeaders {
+    /// With other headers for every table than the job's.
+    pub fn with_general(self, general: Vec<(String, String)>) -> TableHeaders {
+        TableHeaders { general, ..self }
+    }
+
+    /// Those of one table, each name once.
+    pub fn of(&self, table: &str) -> Vec<(String, String)> {
+        let own = self.own.iter().filter(|(known, ..)| known == table);
+        let own = own.map(|(_, name, value)| (name.clone(), value.clone()));
+        let mut headers: Vec<(String, String)> = own.collect();
+        let general = self.general.iter();
+        let others: Vec<(String, String)> = general
+            .filter(|(name, _)| headers.iter().all(|(own, _)| own != name))
+            .cloned()
+            .collect();
+        headers.extend(others);
+        headers
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

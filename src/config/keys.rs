@@ -80,7 +80,7 @@ pub const KEYS: &[Key] = &[
     key("starrocks.username", Text, None, Honoured, "StarRocks user, with the INSERT privilege on the tables."),
     key("starrocks.password", Password, None, Honoured, "The user's password; may be empty; `--password-file` keeps it out of the file."),
     key("starrocks.topic2table.map", List, None, Honoured, "`TOPIC:TABLE` pairs for topics whose table has another name; anything malformed is an error."),
-    key("starrocks.envelope", Text, None, NotYet("Debezium envelopes"), "Asks for the decoding of change events."),
+    key("starrocks.envelope", OneOf(&["none", "debezium"]), Some("none"), Honoured, "`debezium`: values are change events; the same as `AddOpFieldForDebeziumRecord` and `ExtractNewRecordState` before all `transforms`."),
     key("bufferflush.maxbytes", Integer { least: 64 * MIB, most: 10 * 1024 * MIB }, Some("94371840"), Honoured, "Loads a batch when it holds this many bytes."),
     key("bufferflush.intervalms", Integer { least: 1000, most: 3_600_000 }, Some("1000"), Honoured, "Loads a batch when this many milliseconds have passed since the last load."),
     key("connect.timeoutms", Integer { least: 100, most: 60_000 }, Some("1000"), Honoured, "Milliseconds a connection to FE or BE may take to open."),
@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     key("sink.properties.content-encoding", Text, None, Refused("use `sink.properties.compression`"), "An HTTP header of the protocol itself."),
     key("sink.properties.host", Text, None, Refused("use `starrocks.http.url`"), "An HTTP header of the protocol itself."),
     key("sink.properties.*", Text, None, Honoured, "Any other Stream Load header, such as `columns`, `jsonpaths`, `timeout`, `max_filter_ratio`, `merge_condition`, `strict_mode`, `timezone` or `warehouse`; sent in lower case with every load."),
-    key("sink.table.*", Text, None, NotYet("Stream Load headers for single tables"), "Headers for one table: `sink.table.TABLE.properties.HEADER`."),
+    key("sink.table.*", Text, None, Honoured, "Headers for one table's loads, `sink.table.TABLE.properties.HEADER`; they win over `sink.properties.*`."),
 
     // Converters.
     key("value.converter", Class, Some("org.apache.kafka.connect.json.JsonConverter"), Honoured, "How a record's value is read; [TRANSFORMS.md](TRANSFORMS.md) lists the classes. The worker's when the connector has none."),

@@ -59,7 +59,27 @@ fn chain_options(settings: &Settings) -> Options {
         let entries = settings.prefixed(prefix);
         entries.map(move |(rest, entry)| (format!("{prefix}{rest}"), entry.value.clone()))
     });
-    whole.chain(under).collect()
+    let said: Options = whole.chain(under).collect();
+    match settings.text("starrocks.envelope") {
+        Some(word) if word.eq_ignore_ascii_case("debezium") => with_envelope(&said),
+        _ => said,
+    }
+}
+
+/// `starrocks.envelope=debezium`: rows out of change events, before everything else.
+fn with_envelope(said: &Options) -> Options {
+    const ADD_OP: &str = "com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord";
+    const UNWRAP_CLASS: &str = "io.debezium.transforms.ExtractNewRecordState";
+    let mut aliases = vec!["envelope-op".to_owned(), "envelope-row".to_owned()];
+    aliases.extend(said.list("transforms").into_iter().filter(|alias| !alias.is_empty()));
+    let own = [
+        ("transforms", aliases.join(",")),
+        ("transforms.envelope-op.type", ADD_OP.to_owned()),
+        ("transforms.envelope-row.type", UNWRAP_CLASS.to_owned()),
+        ("transforms.envelope-row.delete.tombstone.handling.mode", "rewrite".to_owned()),
+    ];
+    let said = said.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    said.chain(own.map(|(key, value)| (key.to_owned(), value))).collect()
 }
 
 fn chain(settings: &mut Settings, options: &Options) -> Chain {

@@ -10,7 +10,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::job::{Body, Format, Job, NewFields, Records, Routes, Tombstones, ValueKind};
+use crate::config::job::{
+    Body, Format, Job, NewFields, Records, Routes, TableHeaders, Tombstones, ValueKind,
+};
+use crate::convert::json_reader::Reader;
 use crate::convert::{self, Converter, Payload, SchemaSource, Side};
 use crate::data::{ConnectRecord, Datum, Exception, Failure, Header, Value};
 use crate::encode::csv::Lines;
@@ -52,6 +55,12 @@ pub enum Lookup {
 pub trait Tables: Send + Sync + fmt::Debug {
     /// The problem: nobody could be asked.
     fn find(&self, table: &str) -> Result<Lookup, Problem>;
+
+    /// The table as it is now, if it is no longer `known`. Asked when a record does not fit; an answer
+    /// may be as old as a few seconds.
+    fn changed(&self, _known: &Arc<Table>) -> Option<Arc<Table>> {
+        None
+    }
 }
 
 /// Tables of which nothing is known, for work without StarRocks.
@@ -287,8 +296,7 @@ pub struct RowMaker {
     way: Way,
     format: Format,
     routes: Routes,
-    /// Headers of every table's loads.
-    headers: Vec<(String, String)>,
+    target: TableHeaders,
     database: String,
     tombstones: Tombstones,
     new_fields: NewFields,
@@ -314,6 +322,30 @@ struct Slot {
     writer: RowWriter,
     /// It does not exist: StarRocks' words.
     missing: Option<String>,
+}
+
+impl Slot {
+    /// A copied row that says it is a delete must not become a row of a table that knows none.
+    #[inline]
+    fn refuse_delete(&self, row: &[u8]) -> Result<(), Refusal> {
+        if self.writer.knows_deletes() || memchr::memmem::find(row, b"\"__op\"").is_none() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(row);
+        let Ok(datum) = Reader::new(&text).datum() else { return Ok(()) };
+        match self.writer.refused_delete(&datum) {
+            Some(unfit) => Err(unfit_refusal(&self.name, unfit)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over what became of the table meanwhile; false if it is as it was.
+    fn follow(&mut self, tables: &dyn Tables) -> bool {
+        let changed = self.writer.table().and_then(|known| tables.changed(known));
+        let Some(table) = changed else { return false };
+        self.writer = self.writer.for_table(table);
+        true
+    }
 }
 
 /// Memory for one record's rows, used again.
@@ -363,7 +395,7 @@ impl RowMaker {
             way: Way::of(records, &job.format.body, &chain),
             format: job.format.clone(),
             routes: job.routes.clone(),
-            headers: job.target.headers.clone(),
+            target: job.target.table_headers(),
             database: job.target.database.clone(),
             tombstones: records.tombstones,
             new_fields: records.new_fields,
@@ -520,7 +552,7 @@ impl RowMaker {
                     Lookup::Hidden => (None, None),
                     Lookup::Missing(words) => (None, Some(words)),
                 };
-                let layout = Layout::of(&self.format.body, &self.headers);
+                let layout = Layout::of(&self.format.body, &self.target.of(name));
                 let writer = RowWriter::new(name, layout, table, self.new_fields);
                 self.slots.push(Slot { name: name.into(), writer, missing });
                 self.slots.len() - 1
@@ -549,6 +581,7 @@ impl RowMaker {
         }
         match json::check(value, &mut self.out.json) {
             Ok(Found::Object(row)) => {
+                self.slots[table].refuse_delete(row)?;
                 let start = row.as_ptr() as usize - value.as_ptr() as usize;
                 let range = start..start + row.len();
                 let mark = Mark { table, op: Op::Upsert, rows: 1, of_value: true, range };
@@ -556,6 +589,7 @@ impl RowMaker {
                 Ok(None)
             }
             Ok(Found::RepeatedMember(row)) => {
+                self.slots[table].refuse_delete(row)?;
                 let start = self.out.scratch.len();
                 json::deduplicate(row, &mut self.out.scratch);
                 self.out.mark_scratch(table, Op::Upsert, start, 1);
@@ -730,7 +764,11 @@ impl RowMaker {
     fn write_value(&mut self, value: &Value<'_>, table: usize) -> Step<()> {
         let start = self.out.scratch.len();
         let slot = &mut self.slots[table];
-        match slot.writer.write(value, &mut self.out.scratch) {
+        let mut written = slot.writer.write(value, &mut self.out.scratch);
+        if written.is_err() && slot.follow(&*self.tables) {
+            written = slot.writer.write(value, &mut self.out.scratch);
+        }
+        match written {
             Ok(op) => {
                 self.out.mark_scratch(table, op, start, 1);
                 Ok(())
@@ -796,7 +834,11 @@ impl RowMaker {
         };
         let start = self.out.scratch.len();
         let slot = &mut self.slots[table];
-        match slot.writer.delete(key, &mut self.out.scratch) {
+        let mut written = slot.writer.delete(key, &mut self.out.scratch);
+        if written.is_err() && slot.follow(&*self.tables) {
+            written = slot.writer.delete(key, &mut self.out.scratch);
+        }
+        match written {
             Ok(()) => {
                 self.out.mark_scratch(table, Op::Delete, start, 1);
                 Ok(None)

@@ -190,6 +190,11 @@ impl RowWriter {
         std::mem::take(&mut self.news)
     }
 
+    /// A writer that differs in what is known of the table.
+    pub fn for_table(&self, table: Arc<Table>) -> RowWriter {
+        RowWriter::new(&self.name, self.layout.clone(), Some(table), self.new_fields)
+    }
+
     pub fn table(&self) -> Option<&Arc<Table>> {
         self.table.as_ref()
     }
@@ -390,11 +395,7 @@ impl RowWriter {
             None => self.operation(fields, plan)?,
         };
         if op == Op::Delete && !self.knows_deletes() {
-            return Err(Unfit::new(format!(
-                "a row is to be deleted from `{}`, a {} table, which knows no deletes",
-                self.name,
-                self.kind()
-            )));
+            return Err(self.no_delete());
         }
         match (&self.layout.body, &self.table, op) {
             (Body::Csv { .. }, ..) => self.csv_row(fields, plan, op, out)?,
@@ -405,6 +406,22 @@ impl RowWriter {
             (Body::Json, _, op) => self.json_row(fields, plan, op, asked.is_some(), out)?,
         }
         Ok(op)
+    }
+
+    fn no_delete(&self) -> Unfit {
+        Unfit::new(format!(
+            "a row is to be deleted from `{}`, a {} table, which knows no deletes",
+            self.name,
+            self.kind()
+        ))
+    }
+
+    /// Why a ready-made row may not go to this table: it says that it is a delete, and the table knows
+    /// none.
+    pub fn refused_delete(&self, row: &Datum<'_>) -> Option<Unfit> {
+        let deletes = row.member(OP).and_then(operation_of) == Some(Op::Delete);
+        (deletes && !self.places.contains_key(OP) && !self.knows_deletes())
+            .then(|| self.no_delete())
     }
 
     /// What the row says of itself: `__op`, or the mark of a rewritten delete.

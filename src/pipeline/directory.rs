@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::config::job::Job;
+use crate::config::job::{Body, Job, TableHeaders};
 use crate::error::Problem;
 use crate::mapping::columns::Table;
 use crate::mapping::layout::Layout;
@@ -20,17 +21,20 @@ pub type Headers = Arc<[(String, String)]>;
 pub struct Directory {
     client: Client,
     database: String,
-    /// Headers of every table's loads.
-    general: Headers,
-    /// CSV rows are made here, so StarRocks must be told their columns.
-    csv_layout: Option<Layout>,
+    target: TableHeaders,
+    /// Set where CSV rows are made here: StarRocks must then be told their columns.
+    made_csv: Option<Body>,
     known: Mutex<HashMap<String, Known>>,
 }
 
 struct Known {
     lookup: Lookup,
     headers: Headers,
+    asked: Instant,
 }
+
+/// A table that a record does not fit is asked for again, at most this often.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,32 +45,30 @@ impl fmt::Debug for Directory {
 impl Directory {
     /// `general`: what the job says of every load.
     pub fn new(job: &Job, way: &Way, general: Vec<(String, String)>) -> Directory {
-        let csv_layout = match way {
-            Way::Convert(_) => Some(Layout::of(&job.format.body, &job.target.headers)),
-            Way::CopyJson | Way::CopyLines => None,
-        };
+        let makes_csv = matches!(way, Way::Convert(_)) && job.format.body != Body::Json;
         Directory {
             client: Client::new(&job.target),
             database: job.target.database.clone(),
-            general: general.into(),
-            csv_layout,
+            target: job.target.table_headers().with_general(general),
+            made_csv: makes_csv.then(|| job.format.body.clone()),
             known: Mutex::default(),
         }
     }
 
     /// Puts down what was asked before the run began.
     pub fn put(&self, table: &str, lookup: Lookup) {
-        let headers = self.headers_for(&lookup);
+        let headers = self.headers_for(table, &lookup);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(table.to_owned(), Known { lookup, headers });
+        known.insert(table.to_owned(), Known { lookup, headers, asked: Instant::now() });
     }
 
     /// The headers of a table's loads.
     pub fn headers(&self, table: &str) -> Headers {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(table)
-            .map_or_else(|| Arc::clone(&self.general), |known| Arc::clone(&known.headers))
+        match known.get(table) {
+            Some(known) => Arc::clone(&known.headers),
+            None => self.target.of(table).into(),
+        }
     }
 
     /// Names of a table's columns, in order; empty where StarRocks does not show them.
@@ -80,16 +82,15 @@ impl Directory {
         }
     }
 
-    fn headers_for(&self, lookup: &Lookup) -> Headers {
-        let columns = |layout: &Layout| match lookup {
-            Lookup::Known(table) => layout.columns_header(table),
-            Lookup::Hidden | Lookup::Missing(_) => None,
-        };
-        let Some(columns) = self.csv_layout.as_ref().and_then(columns) else {
-            return Arc::clone(&self.general);
-        };
-        let others = self.general.iter().filter(|(name, _)| name != "columns").cloned();
-        others.chain([("columns".to_owned(), columns)]).collect()
+    fn headers_for(&self, table: &str, lookup: &Lookup) -> Headers {
+        let mut headers = self.target.of(table);
+        if let (Some(body), Lookup::Known(table)) = (&self.made_csv, lookup)
+            && let Some(columns) = Layout::of(body, &headers).columns_header(table)
+        {
+            headers.retain(|(name, _)| name != "columns");
+            headers.push(("columns".to_owned(), columns));
+        }
+        headers.into()
     }
 
     fn ask(&self, table: &str) -> Result<Lookup, Problem> {
@@ -118,5 +119,24 @@ impl Tables for Directory {
         let lookup = self.ask(table)?;
         self.put(table, lookup.clone());
         Ok(lookup)
+    }
+
+    fn changed(&self, known: &Arc<Table>) -> Option<Arc<Table>> {
+        // Loads of one label must name the same columns, and other lanes know the old ones.
+        if self.made_csv.is_some() {
+            return None;
+        }
+        let tables = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = tables.get(&known.name)?;
+        let (asked, mut lookup) = (last.asked, last.lookup.clone());
+        drop(tables);
+        if asked.elapsed() >= ASK_AGAIN {
+            lookup = self.ask(&known.name).ok()?;
+            self.put(&known.name, lookup.clone());
+        }
+        match lookup {
+            Lookup::Known(table) if table != *known => Some(table),
+            Lookup::Known(_) | Lookup::Hidden | Lookup::Missing(_) => None,
+        }
     }
 }

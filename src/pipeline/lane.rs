@@ -294,8 +294,9 @@ impl Lane<'_> {
                     None => {
                         let owed = owed_to(&self.owed, message);
                         let open = &mut self.open;
-                        append(self.plan, open, &mut self.tally, self.records, owed, rows);
-                        self.close_full();
+                        if append(self.plan, open, &mut self.tally, self.records, owed, rows) {
+                            self.close_full();
+                        }
                         continue;
                     }
                 },
@@ -432,6 +433,7 @@ fn owed_to<'o>(owed: &'o OwedRows, message: Message) -> Option<&'o Owed> {
 }
 
 /// Puts a record's rows into the buffers of their tables, but for those that are there already.
+/// Returns whether a buffer is full.
 #[inline]
 fn append(
     plan: &Plan,
@@ -440,8 +442,9 @@ fn append(
     number: u64,
     owed: Option<&Owed>,
     rows: Rows<'_>,
-) {
+) -> bool {
     let placed = tally.placed;
+    let mut full = false;
     for row in rows.iter() {
         while tables.len() <= row.table {
             let table = Arc::clone(rows.table_name(tables.len()));
@@ -460,11 +463,13 @@ fn append(
         buffer.push(row.bytes, row.rows, begins);
         plan.budget.charge((buffer.bytes() - before) as u64);
         tally.placed += u64::from(begins);
+        full |= buffer.bytes() >= plan.part_bytes;
     }
     match tally.placed > placed {
         true => tally.loaded += 1,
         false => tally.already_loaded += 1,
     }
+    full
 }
 
 /// Says where the record stands and what can be done about it.

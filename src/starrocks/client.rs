@@ -560,6 +560,7 @@ mod tests {
             password_origin: String::new(),
             fe_origin: String::new(),
             headers: vec![],
+            own_headers: vec![],
             compression: crate::config::job::Compression::None,
             connect_timeout: Duration::from_secs(1),
         }

@@ -202,6 +202,21 @@ fn every_mistake_in_transforms_is_told_with_its_line() {
 }
 
 #[test]
+fn headers_of_one_table_may_not_change_how_rows_are_cut() {
+    check_refused(
+        "sink.table.t.properties.row_delimiter=x\nsink.table.t.properties.Label=l\nsink.table.t=x\n",
+        "error: `sink.table.t` names no header of a table\n  at: f:10 `sink.table.t`\n\
+         hint: the form is `sink.table.TABLE.properties.HEADER`\n\
+         error: `sink.table.t.properties.Label` cannot be set for one table\n  \
+         at: f:9 `sink.table.t.properties.Label`\n\
+         hint: labels are made here, one for each attempt; remove the key\n\
+         error: `sink.table.t.properties.row_delimiter` cannot be set for one table\n  \
+         at: f:8 `sink.table.t.properties.row_delimiter`\n\
+         hint: set `sink.properties.row_delimiter`: it is the same for all tables\n",
+    );
+}
+
+#[test]
 fn tombstones_mean_nothing_until_they_are_said_to_delete() {
     assert_eq!(job_with("").records.tombstones, Tombstones::Unsaid);
     assert_eq!(job_with("starsink.tombstones=delete\n").records.tombstones, Tombstones::Delete);

@@ -267,6 +267,52 @@ fn debezium_events_upsert_and_delete() {
 }
 
 #[test]
+fn an_envelope_may_be_asked_for_without_transforms() {
+    let d = event("d", r#"{"id":1,"n":"x"}"#, "null");
+    check(
+        Bench::new(&format!("{PLAIN}starrocks.envelope=debezium\n"))
+            .primary("id int key, n string"),
+        &[
+            (value(&event("c", "null", r#"{"id":1,"n":"x"}"#)), r#"t: {"id":1,"n":"x","__op":0}"#),
+            (value(&d), r#"t: {"id":1,"__op":1}"#),
+        ],
+    );
+}
+
+#[test]
+fn a_copied_row_that_is_a_delete_is_no_row_of_a_table_that_knows_none() {
+    let of = |topic, text| Given { topic, ..value(text) };
+    check(
+        Bench::new(PLAIN).table("p", TableKind::Primary, "id int key").duplicate("id int"),
+        &[
+            (of("p", r#"{"id":1,"__op":1}"#), r#"p: {"id":1,"__op":1}"#),
+            (of("t", r#"{"id":1,"__op":0}"#), r#"t: {"id":1,"__op":0}"#),
+            (
+                of("t", r#"{"id":1,"__op":1}"#),
+                "TASK_PUT: a record cannot become a row of table `t`: a row is to be deleted from `t`, a duplicate key table, which knows no deletes",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_table_may_have_headers_of_its_own() {
+    let lines = format!(
+        "{PLAIN}sink.properties.format=csv\nsink.properties.column_separator=|\n\
+         sink.table.u.properties.columns=b,a\n"
+    );
+    let of = |topic| Given { topic, ..value(r#"{"a":1,"b":2}"#) };
+    check(
+        Bench::new(&lines).duplicate("a int, b int").table(
+            "u",
+            TableKind::Duplicate,
+            "a int, b int",
+        ),
+        &[(of("t"), "t: 1|2\n"), (of("u"), "u: 2|1\n")],
+    );
+}
+
+#[test]
 fn a_rewritten_delete_deletes_also_without_the_operation_field() {
     let unwrap = "transforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState\n\
         transforms.u.delete.tombstone.handling.mode=rewrite\n";

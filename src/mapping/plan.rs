@@ -764,3 +764,46 @@ fn of_datum(datum: &Datum<'_>) -> String {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::columns::Column;
+
+    fn writer(new_fields: NewFields) -> RowWriter {
+        let columns = vec![
+            Column::new("id", "bigint", false, true),
+            Column::new("city", "varchar(9)", true, false),
+        ];
+        let table = Table { name: "t".into(), kind: TableKind::Duplicate, columns };
+        RowWriter::new("t", Layout::of(&Body::Json, &[]), Some(Arc::new(table)), new_fields)
+    }
+
+    fn value(names: &[&str]) -> Value<'static> {
+        let entry = |name: &&str| (Datum::text((*name).to_owned()), Datum::Int64(7));
+        Value::schemaless(Datum::Map(names.iter().map(entry).collect()))
+    }
+
+    #[test]
+    fn a_field_that_appears_later_is_news_once_and_those_of_the_first_value_are_not() {
+        let (mut writer, mut out) = (writer(NewFields::Warn), vec![]);
+        writer.write(&value(&["id", "more"]), &mut out).expect("a row");
+        assert_eq!(writer.take_new_fields(), []);
+        for _ in 0..2 {
+            writer.write(&value(&["id", "more", "newer"]), &mut out).expect("a row");
+            writer.write(&value(&["id"]), &mut out).expect("a row");
+        }
+        let field = NewField { name: "newer".into(), sql_type: "BIGINT".into() };
+        assert_eq!(writer.take_new_fields(), [field]);
+        assert_eq!(writer.take_new_fields(), []);
+    }
+
+    #[test]
+    fn a_field_without_a_column_is_refused_where_that_is_asked_for() {
+        let (mut writer, mut out) = (writer(NewFields::Refuse), vec![]);
+        writer.write(&value(&["id"]), &mut out).expect("a row");
+        let unfit = writer.write(&value(&["id", "more"]), &mut out).expect_err("refused");
+        assert_eq!(unfit.what, "field `more` has no column in `t`");
+        assert_eq!(out, b"{\"id\":7}");
+    }
+}

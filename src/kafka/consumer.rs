@@ -619,6 +619,9 @@ pub fn properties(source: &Source, memory_bytes: u64) -> Vec<(String, PropertyVa
         ("heartbeat.interval.ms", "3000"),
         ("queued.max.messages.kbytes", &queue_kib),
         ("fetch.max.bytes", &response_bytes),
+        // The search for a rejected row starts fetching anew with every piece, and an answer that waits
+        // for news is in its way.
+        ("fetch.wait.max.ms", "100"),
         // A full queue of small messages would otherwise pause fetching for a second.
         ("fetch.queue.backoff.ms", "5"),
     ];

@@ -82,6 +82,10 @@ impl Run<'_> {
 
     /// A piece of a refused batch is one batch, however old it grows.
     fn seal_piece(&mut self, ticket: Ticket, moved: bool) -> Result<(), Problem> {
+        // The piece before this one is on its way: it may still be refused.
+        if self.batches.values().any(|batch| batch.is_piece) {
+            return Ok(());
+        }
         match (self.positions.all_done(), moved) {
             (true, true) => self.seal(ticket),
             // Nothing is there any more: compacted away, or read before.

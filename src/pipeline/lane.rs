@@ -124,7 +124,6 @@ pub struct Plan {
     pub database: String,
     /// For the commands that a message suggests.
     pub bootstrap: String,
-    pub group: String,
     pub budget: Arc<Budget>,
     pub spare: Spare,
     /// Batches up to this one are given up: their records are not worth converting.
@@ -474,7 +473,7 @@ fn append(
 
 /// Says where the record stands and what can be done about it.
 fn locate(refusal: &Refusal, record: &RawRecord<'_>, plan: &Plan) -> Problem {
-    let (brokers, group) = (&plan.bootstrap, &plan.group);
+    let brokers = &plan.bootstrap;
     let (topic, partition, offset) = (record.topic, record.partition, record.offset.0);
     let (side, bytes) = match refusal.stage {
         Stage::KeyConverter => ("key", record.key),
@@ -499,12 +498,7 @@ fn locate(refusal: &Refusal, record: &RawRecord<'_>, plan: &Plan) -> Problem {
         .hint(format!(
             "look at it with `kcat -C -b {brokers} -t {topic} -p {partition} -o {offset} -c 1`"
         ))
-        .hint(format!(
-            "to go on behind it, move the group: `kafka-consumer-groups.sh --bootstrap-server \
-             {brokers} --group {group} --reset-offsets --topic {topic}:{partition} --to-offset {} \
-             --execute`",
-            offset + 1
-        ))
+        .hint("`--on-error dlq --dlq TOPIC|FILE` sets such records aside and goes on")
 }
 
 /// One line of a value, safe to print.
@@ -564,7 +558,6 @@ mod tests {
             replaying: None,
             database: String::new(),
             bootstrap: String::new(),
-            group: String::new(),
             budget: Arc::clone(&budget),
             spare: Spare::default(),
             dropped: AtomicU64::new(0),

@@ -183,7 +183,6 @@ pub(super) fn prepare(
         replaying: job.replay.as_ref().map(|replay| Replaying::of(&replay.topics)),
         database: job.target.database.clone(),
         bootstrap: job.source.bootstrap.clone(),
-        group: job.source.group.clone(),
         budget: Arc::clone(&budget),
         spare: lane::Spare::default(),
         dropped: AtomicU64::new(0),

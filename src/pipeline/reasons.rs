@@ -46,7 +46,7 @@ const OTHER: &str = "other reasons";
 /// Whether a run has met too many bad records; a share counts once this many were read.
 const ENOUGH_READ: u64 = 1000;
 
-/// `bad` records of `read` are more than the limit. `is_whole`: what was read is complete, so that a
+/// `bad` records of `read` are more than the limit. `is_whole`: nothing more is read, so that a
 /// share can be told however few there are.
 pub fn exceeds(limit: MaxErrors, bad: u64, read: u64, is_whole: bool) -> bool {
     match limit {

@@ -135,7 +135,7 @@ impl Run<'_> {
         (self.report)(Event::Warning { text, hint: Some(hint) });
     }
 
-    /// Stops the run when too many records were not loaded. `is_whole`: a batch is complete.
+    /// Stops the run when too many records were not loaded. `is_whole`: nothing follows.
     pub(super) fn check_errors(&mut self, is_whole: bool) {
         let Some(limit) = self.job.errors.max_errors else { return };
         let of_batches = self.batches.values().map(|batch| batch.refused.len() as u64).sum::<u64>();

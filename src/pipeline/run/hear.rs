@@ -1,6 +1,7 @@
 //! What lanes and loads answer: parts of a batch, results of requests.
 
 use crate::batch::{self, Part};
+use crate::config::job::Extent;
 use crate::delivery::{self, Answer, Input, Label, Opening};
 use crate::error::Problem;
 use crate::pipeline::Inbox;
@@ -219,7 +220,8 @@ impl Run<'_> {
         if !whole || batch.begins_left > 0 || batch.handed_over || self.problem.is_some() {
             return Ok(());
         }
-        self.check_errors(true);
+        let is_last = matches!(self.extent, Extent::Until(_)) && self.positions.all_done();
+        self.check_errors(is_last && !self.aside.is_isolating());
         if self.problem.is_some() {
             return Ok(());
         }

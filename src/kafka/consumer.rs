@@ -317,6 +317,7 @@ impl Consumer {
     /// Gives all partitions back. The group goes on only after this.
     pub fn unassign(&self) {
         self.given.iter().for_each(|given| given.seek(None));
+        *self.assigned.lock().unwrap_or_else(PoisonError::into_inner) = Assigned::default();
         // Fails only where nothing was assigned or the group is gone: both leave nothing assigned.
         let _ = self.inner.unassign();
     }

@@ -200,6 +200,12 @@ pub struct Summary {
     /// Where a bounded run had to end, in words.
     pub bound: Option<String>,
     pub complete: bool,
+    /// Batches that an earlier run had left pending: found loaded, or finished, at the start of this one.
+    pub settled: Vec<OffsetRange>,
+    /// A batch of this run is not settled: the next run does it first.
+    pub left_pending: bool,
+    /// A signal ended it.
+    pub interrupted: bool,
     /// Nothing was loaded: records were read and converted to be counted.
     pub dry_run: bool,
     /// An earlier run of the same bounded load had loaded everything: nothing was left to do.

@@ -355,7 +355,7 @@ impl Consumer {
         partitions: &[Partition],
         time_ms: i64,
     ) -> Result<Vec<(Partition, Option<Offset>)>, Problem> {
-        self.offsets_at_raw(partitions, time_ms.max(0))
+        self.offsets_at_raw(partitions, time_ms.max(0), ANSWER)
     }
 
     /// A time before the epoch is one of the protocol's marks.
@@ -363,6 +363,7 @@ impl Consumer {
         &self,
         partitions: &[Partition],
         time_ms: i64,
+        wait: Duration,
     ) -> Result<Vec<(Partition, Option<Offset>)>, Problem> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
@@ -370,7 +371,7 @@ impl Consumer {
             let added = list.add_partition_offset(&partition.topic, number(partition), asked);
             added.map_err(|error| self.failed("look up a time", &error))?;
         }
-        let found = self.inner.offsets_for_times(list, ANSWER);
+        let found = self.inner.offsets_for_times(list, wait);
         let found = found.map_err(|error| self.failed("look up a time", &error))?;
         let read = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             let partition = named(element.topic(), element.partition());
@@ -386,7 +387,9 @@ impl Consumer {
     pub fn ends_now(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Offset)>, Problem> {
         /// What a ListOffsets request calls the end.
         const LATEST: i64 = -1;
-        let found = self.offsets_at_raw(partitions, LATEST)?;
+        /// Nobody waits for it: a run that ends must not.
+        const SOON: Duration = Duration::from_secs(2);
+        let found = self.offsets_at_raw(partitions, LATEST, SOON)?;
         Ok(found.into_iter().filter_map(|(partition, end)| Some((partition, end?))).collect())
     }
 

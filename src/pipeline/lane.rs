@@ -1,7 +1,7 @@
 //! One lane: records into rows into parts, a partition always on the same lane, so that its order
 //! holds. Decides nothing about batches: the reader says when to close and when to forget.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -101,10 +101,14 @@ pub enum Said {
         ticket: Ticket,
         refused: Arc<Refused>,
     },
-    /// A record that cannot be loaded; the run ends.
+    /// A record that cannot be loaded; the run ends before it.
     Bad {
         ticket: Ticket,
         problem: Problem,
+        partition: Partition,
+        offset: Offset,
+        /// Records of its partition before it, in this batch.
+        before: u64,
     },
 }
 
@@ -160,6 +164,8 @@ struct Lane<'a> {
     tallies: HashMap<(usize, u32), Tally>,
     /// Records of this batch so far, all partitions.
     records: u64,
+    /// Partitions with a record that ends the run: what follows it is left where it is.
+    ended: HashSet<(usize, u32)>,
     ticket: Ticket,
     stopped: bool,
 }
@@ -186,6 +192,7 @@ pub fn run(plan: &Plan, maker: RowMaker, jobs: &Receiver<Job>, outbox: &Outbox) 
         place: (0, 0),
         tallies: HashMap::new(),
         records: 0,
+        ended: HashSet::new(),
         ticket: Ticket(0),
         stopped: false,
     };
@@ -229,6 +236,7 @@ impl Lane<'_> {
             self.tally = Tally::default();
             self.tallies.clear();
             self.records = 0;
+            self.ended.clear();
             self.stopped = false;
             for open in &mut self.open {
                 open.last_record = 0;
@@ -247,7 +255,11 @@ impl Lane<'_> {
             if message.topic_key() != topic.0 {
                 topic = (message.topic_key(), self.topic(message));
             }
-            self.turn_to_partition((message.topic_key(), message.partition()));
+            let place = (message.topic_key(), message.partition());
+            if !self.ended.is_empty() && self.ended.contains(&place) {
+                continue;
+            }
+            self.turn_to_partition(place);
             self.tally.records += 1;
             self.records += 1;
             if self.maker.reads_headers() || self.plan.replaying.is_some() {
@@ -321,9 +333,15 @@ impl Lane<'_> {
                     continue;
                 }
             };
-            self.stopped = true;
-            self.outbox.lane(Said::Bad { ticket: self.ticket, problem });
-            return;
+            self.ended.insert(place);
+            self.tally.records -= 1;
+            self.outbox.lane(Said::Bad {
+                ticket: self.ticket,
+                problem,
+                partition: Partition::new(Arc::clone(&topic.1), at.0),
+                offset: Offset(at.1),
+                before: self.tally.records,
+            });
         }
     }
 

@@ -119,6 +119,26 @@ impl Positions {
         self.unfinished = 0;
     }
 
+    /// Ends every partition where it stands, and one before a record of the batch in hand (`is_sealed`:
+    /// of the batch sealed last), of which it has `records` before that one. Returns how many of the batch in hand it gives up.
+    pub fn end_before(
+        &mut self,
+        partition: &Partition,
+        offset: Offset,
+        records: u64,
+        is_sealed: bool,
+    ) -> u64 {
+        self.stop_here();
+        let slot = self.slots.iter_mut().find(|slot| slot.partition == *partition);
+        let Some(slot) = slot else { return 0 };
+        slot.next = offset;
+        if is_sealed {
+            slot.batch_first = offset;
+            return 0;
+        }
+        std::mem::replace(&mut slot.records, records) - records
+    }
+
     pub fn all_done(&self) -> bool {
         self.unfinished == 0
     }
@@ -240,6 +260,18 @@ mod tests {
         positions.reached_end(0, Offset(2));
         assert!(!positions.all_done());
         assert_eq!(range(&mut positions), [(0, 2)]);
+        assert!(!positions.moved());
+    }
+
+    #[test]
+    fn a_batch_ends_before_the_record_that_ends_the_run() {
+        let partition = Partition::new("t", 0);
+        let mut positions = one(5, None);
+        (5..9).for_each(|offset| assert!(positions.take(0, Offset(offset))));
+        assert_eq!(positions.end_before(&partition, Offset(7), 2, false), 2);
+        assert!(positions.all_done());
+        assert_eq!(range(&mut positions), [(5, 7)]);
+        assert_eq!(positions.end_before(&partition, Offset(6), 1, true), 0);
         assert!(!positions.moved());
     }
 

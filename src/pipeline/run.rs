@@ -109,6 +109,11 @@ struct Run<'a> {
     resume_at: Option<Instant>,
     rejoin_at: Option<Instant>,
     problem: Option<Problem>,
+    /// A record that ends the run, once what stands before it is loaded.
+    ending: Option<Problem>,
+    /// Where partitions stood that an earlier run had left with a batch to settle.
+    unsettled: BTreeMap<Partition, Offset>,
+    settled: Vec<OffsetRange>,
     /// The last failure of an attempt; becomes the problem when patience ends.
     last_failure: Option<Problem>,
     stopping: Option<Stopping>,
@@ -247,6 +252,9 @@ pub(super) fn run(
             resume_at: None,
             rejoin_at: None,
             problem: None,
+            ending: None,
+            unsettled: BTreeMap::new(),
+            settled: vec![],
             last_failure: None,
             stopping: None,
             finished: false,
@@ -262,7 +270,7 @@ pub(super) fn run(
             patience: Some(now + JOIN_PATIENCE),
         };
         let ended = run.until_finished();
-        let problem = run.problem.take().or(ended.err());
+        let problem = run.problem.take().or(ended.err()).or(run.ending.take());
         let summary = run.summary(problem.is_none());
         drop(run);
         drop(stop_watching);

@@ -146,9 +146,19 @@ pub fn summary(summary: &Summary) -> String {
         [] if summary.done_before => "nothing left to load: an earlier run of the same command \
             loaded everything it asked for\nhint: `--restart` loads it again"
             .to_string(),
+        [] if summary.interrupted || summary.left_pending => "nothing was committed".to_string(),
         [] => "nothing new to load".to_string(),
         ranges => format!("committed: {}", ranges_text(ranges)),
     });
+    if !summary.settled.is_empty() {
+        text.push_str(&format!(
+            "\nsettled: {}, left pending by an earlier run",
+            ranges_text(&summary.settled)
+        ));
+    }
+    if summary.left_pending {
+        text.push_str("\npending: the last batch; the next run settles it first, nothing is lost");
+    }
     text
 }
 

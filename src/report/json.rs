@@ -118,6 +118,9 @@ pub fn summary(summary: &Summary) -> Value {
     json!({
         "event": "summary",
         "complete": summary.complete,
+        "interrupted": summary.interrupted,
+        "left_pending": summary.left_pending,
+        "settled": summary.settled.iter().map(range).collect::<Vec<_>>(),
         "dry_run": summary.dry_run,
         "done_before": summary.done_before,
         "guarantee": summary.guarantee_name,

@@ -110,6 +110,9 @@ impl Run<'_> {
                 Err(self.machine_failed(&failure))
             }
             Action::Say(note) => {
+                if let delivery::Note::Found { partition, offset, intent: Some(_) } = &note {
+                    self.unsettled.insert(partition.clone(), *offset);
+                }
                 if let delivery::Note::RolledBack { why, .. }
                 | delivery::Note::ReplayFailed { why } = &note
                 {

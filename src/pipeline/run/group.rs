@@ -16,7 +16,7 @@ use crate::kafka::extent;
 use crate::pipeline::lane::{self, OwedRows};
 use crate::pipeline::positions::Positions;
 use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions};
-use crate::record::{Offset, Partition};
+use crate::record::{Offset, OffsetRange, Partition};
 
 /// A broker that is away comes back, or its partitions find another leader, within this time.
 const BROKER_PATIENCE: Duration = Duration::from_secs(60);
@@ -202,6 +202,12 @@ impl Run<'_> {
             self.bound_late_comers(&starts)?;
         }
         for (partition, offset) in &starts {
+            if let Some(stood) = self.unsettled.remove(partition)
+                && stood < *offset
+            {
+                let (partition, next) = (partition.clone(), *offset);
+                self.settled.push(OffsetRange { partition, first: stood, next });
+            }
             self.origins.entry(partition.clone()).or_insert(*offset);
         }
         self.watched.watch(&self.assigned);

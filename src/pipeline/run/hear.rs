@@ -9,6 +9,7 @@ use crate::pipeline::books::{Counted, Sent};
 use crate::pipeline::lane::{Said, Ticket};
 use crate::pipeline::loads::{Done, What, Work};
 use crate::pipeline::run::{Batch, Run};
+use crate::record::{Offset, Partition};
 use crate::starrocks::reply::Report;
 
 impl Run<'_> {
@@ -31,10 +32,8 @@ impl Run<'_> {
                 }
                 self.hand_over(ticket)
             }
-            Inbox::Lane(Said::Bad { ticket, problem }) => {
-                if self.batches.contains_key(&ticket) {
-                    self.problem.get_or_insert(problem);
-                }
+            Inbox::Lane(Said::Bad { ticket, problem, partition, offset, before }) => {
+                self.end_before(ticket, &partition, offset, before, problem);
                 Ok(())
             }
             Inbox::Lane(Said::NewField { table, field }) => {
@@ -47,6 +46,39 @@ impl Run<'_> {
             }
             Inbox::Load(done) => self.answered(done),
             Inbox::DeadLetters { ticket, outcome } => self.letters_written(ticket, outcome),
+        }
+    }
+
+    /// A record ends the run: what stands before it is loaded, so that nothing is lost when somebody
+    /// moves the group behind it. Other partitions end where they were read to.
+    fn end_before(
+        &mut self,
+        ticket: Ticket,
+        partition: &Partition,
+        offset: Offset,
+        before: u64,
+        problem: Problem,
+    ) {
+        let Some(batch) = self.batches.get_mut(&ticket) else { return };
+        if batch.is_replay || batch.is_piece || self.aside.is_isolating() {
+            // These ranges are whole or nothing.
+            self.problem.get_or_insert(problem);
+            return;
+        }
+        self.ending.get_or_insert(problem);
+        for taken in batch.ends.iter_mut().filter(|taken| taken.range.partition == *partition) {
+            batch.records -= taken.records - before;
+            taken.range.next = offset;
+            taken.records = before;
+        }
+        batch.ends.retain(|taken| taken.range.first < taken.range.next);
+        batch.records -= self.positions.end_before(partition, offset, before, batch.sealing);
+        if batch.sealing && batch.ends.is_empty() {
+            // Nothing stands before it.
+            self.problem = self.problem.take().or(self.ending.take());
+        }
+        for (partition, next) in self.positions.all() {
+            self.ends.insert(partition.clone(), next);
         }
     }
 

@@ -20,7 +20,9 @@ const RECORD_OVERHEAD: u64 = 96;
 impl Run<'_> {
     pub(super) fn seal_if_due(&mut self) -> Result<(), Problem> {
         let done = self.reading && self.positions.all_done();
-        let ends = matches!(self.extent, Extent::Until(_)) || self.stopping.is_some();
+        let ends = matches!(self.extent, Extent::Until(_))
+            || self.stopping.is_some()
+            || self.ending.is_some();
         let Some(ticket) = self.filling else {
             // A search goes on with the next batch, however little is left of it.
             return self.finish_if_done(done && ends && !self.aside.is_isolating());

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 /// Length of a row as JSON, in bytes; the same for every row.
 pub const JSON_BYTES: usize = 185;
 
-/// Length of a row as an Avro message, in bytes; the same for every row.
-pub const AVRO_BYTES: usize = 36;
+/// Length of a row as an Avro message, in bytes; small numbers make it shorter.
+pub const AVRO_BYTES: usize = 35;
 
 /// The schema of [`Row::avro`].
 pub const AVRO_SCHEMA: &str = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},{"name":"ts","type":"long"},{"name":"user_id","type":"string"},{"name":"qty","type":"int"},{"name":"rating","type":"double"}]}"#;
@@ -93,7 +93,7 @@ impl Row {
         fill(out, f.noise, until);
     }
 
-    /// Replaces `out` with five of the row's fields as a message of [`AVRO_BYTES`] bytes: Confluent's
+    /// Replaces `out` with five of the row's fields as a message of at most [`AVRO_BYTES`] bytes: Confluent's
     /// frame with the schema's `id`, then Avro under [`AVRO_SCHEMA`].
     pub fn avro(self, id: i32, out: &mut Vec<u8>) {
         let f = self.fields();
@@ -193,12 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_36_bytes_of_avro() {
+    fn a_row_is_35_bytes_of_avro_but_for_small_numbers() {
         let mut out = vec![];
+        let mut whole = 0;
         for n in 0..20_000 {
             Row { partition: n % 12, index: u64::from(n) * 7919 }.avro(7, &mut out);
-            assert_eq!(out.len(), AVRO_BYTES);
+            assert!(out.len() <= AVRO_BYTES, "{}", out.len());
+            whole += u32::from(out.len() == AVRO_BYTES);
         }
+        assert!(whole > 18_000, "{whole}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod bad_data;
 /// What can be typed, and the files generated from it.
 mod cli;
+/// `check` on set-ups that are broken in one place each.
+mod check;
 /// Configuration files to a job, and everything that can be wrong with them.
 mod config;
 /// The reference of keys, generated from their table.

@@ -1,0 +1,268 @@
+//! Configurations that are wrong, or that give secrets away.
+
+use super::stage::Stage;
+use super::{Case, Java, Verdict};
+
+use Java::{Finds, Misses};
+use Verdict::{Fails, Warns};
+
+fn set(key: &str, value: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.set(key, value);
+    stage
+}
+
+fn unset(key: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.unset(key);
+    stage
+}
+
+const fn config(
+    name: &'static str,
+    broken: fn() -> Stage,
+    said: &'static str,
+    hint: &'static str,
+    java: Java,
+) -> Case {
+    Case { name, broken, check: "config", verdict: Fails(2), said, hint, java }
+}
+
+pub(super) const CASES: &[Case] = &[
+    config("no name", || unset("name"), "`name` is missing", "-G", Finds),
+    config("no topics", || unset("topics"), "neither `topics` nor", "`-t`", Finds),
+    config(
+        "topics and a pattern",
+        || set("topics.regex", "o.*"),
+        "exclude each other",
+        "remove one of them",
+        Finds,
+    ),
+    config(
+        "no brokers",
+        || unset("bootstrap.servers"),
+        "`bootstrap.servers` is missing",
+        "-b",
+        Misses,
+    ),
+    config(
+        "no FE",
+        || unset("starrocks.http.url"),
+        "`starrocks.http.url` is missing",
+        "--fe",
+        Finds,
+    ),
+    config(
+        "no database",
+        || unset("starrocks.database.name"),
+        "`starrocks.database.name` is missing",
+        "-D",
+        Finds,
+    ),
+    config(
+        "no user",
+        || unset("starrocks.username"),
+        "`starrocks.username` is missing",
+        "-u",
+        Finds,
+    ),
+    config(
+        "no password",
+        || unset("starrocks.password"),
+        "`starrocks.password` is missing",
+        "--password-file",
+        Finds,
+    ),
+    config(
+        "a topic map without a table",
+        || set("starrocks.topic2table.map", "orders"),
+        "is not a topic and a table",
+        "",
+        Misses,
+    ),
+    config(
+        "a topic mapped twice",
+        || set("starrocks.topic2table.map", "orders:orders,orders:others"),
+        "mapped twice",
+        "",
+        Misses,
+    ),
+    config(
+        "a flush size below its range",
+        || set("bufferflush.maxbytes", "1000"),
+        "`bufferflush.maxbytes` must be",
+        "",
+        Finds,
+    ),
+    config(
+        "a flush interval that is no number",
+        || set("bufferflush.intervalms", "1s"),
+        "`bufferflush.intervalms` must be",
+        "",
+        Finds,
+    ),
+    config(
+        "a connect timeout below its range",
+        || set("connect.timeoutms", "50"),
+        "`connect.timeoutms` must be",
+        "",
+        Finds,
+    ),
+    config(
+        "a format that StarRocks has not",
+        || set("sink.properties.format", "xml"),
+        "`sink.properties.format` must be",
+        "",
+        Misses,
+    ),
+    config(
+        "a compression that loses every record in the Java connector",
+        || set("sink.properties.compression", "snappy"),
+        "`sink.properties.compression` must be",
+        "",
+        Misses,
+    ),
+    config(
+        "another connector",
+        || set("connector.class", "com.acme.Sink"),
+        "is not the starrocks sink",
+        "connector.class",
+        Finds,
+    ),
+    config(
+        "a converter nobody has",
+        || set("value.converter", "com.acme.Converter"),
+        "com.acme.converter",
+        "",
+        Finds,
+    ),
+    config(
+        "a row delimiter that is none",
+        || {
+            let mut stage = set("sink.properties.format", "csv");
+            stage
+                .set("value.converter", "org.apache.kafka.connect.storage.StringConverter")
+                .unset("value.converter.schemas.enable")
+                .set("sink.properties.row_delimiter", "\\\\x1");
+            stage
+        },
+        "is not a delimiter",
+        "\\x01",
+        Misses,
+    ),
+    config(
+        "an FE with a path",
+        || set("starrocks.http.url", "fe1:8030/api"),
+        "is not the address of an fe",
+        "HOST:PORT",
+        Misses,
+    ),
+    config(
+        "a broker that is a placeholder",
+        || set("bootstrap.servers", "<broker>:9092"),
+        "is not the address of a broker",
+        "HOST:PORT",
+        Misses,
+    ),
+    config(
+        "a SASL mechanism nobody has",
+        || {
+            let mut stage = set("consumer.override.security.protocol", "SASL_PLAINTEXT");
+            stage.set("consumer.override.sasl.mechanism", "DIGEST-MD5");
+            stage
+        },
+        "`digest-md5` is not supported",
+        "SCRAM-SHA-512",
+        Misses,
+    ),
+    config(
+        "a login without its JAAS text",
+        || {
+            let mut stage = set("consumer.override.security.protocol", "SASL_PLAINTEXT");
+            stage.set("consumer.override.sasl.mechanism", "PLAIN");
+            stage
+        },
+        "`sasl.jaas.config` is missing",
+        "",
+        Misses,
+    ),
+    config(
+        "a trust store that is not there",
+        || {
+            let mut stage = set("consumer.override.security.protocol", "SSL");
+            stage.set("consumer.override.ssl.truststore.location", "/nowhere/trust.jks");
+            stage
+        },
+        "cannot use the trust store",
+        "PEM works everywhere",
+        Misses,
+    ),
+    config(
+        "a header that is set here",
+        || set("sink.properties.label", "mine"),
+        "`sink.properties.label` cannot be set",
+        "labels are made here",
+        Misses,
+    ),
+    config(
+        "a password file that is not there",
+        || {
+            let mut stage = Stage::new();
+            stage.arg(&["--password-file", "/nowhere/password"]);
+            stage
+        },
+        "cannot read the password file",
+        "",
+        Misses,
+    ),
+    Case {
+        name: "a slip in a key's name",
+        broken: || set("starrocks.usernmae", "etl"),
+        check: "config",
+        verdict: Warns,
+        said: "unknown key `starrocks.usernmae`",
+        hint: "did you mean `starrocks.username`",
+        java: Misses,
+    },
+    Case {
+        name: "a configuration with a password that others can read",
+        broken: || {
+            let mut stage = Stage::new();
+            stage.readable_by_all();
+            stage
+        },
+        check: "config",
+        verdict: Warns,
+        said: "other users can read it, and it holds `starrocks.password`",
+        hint: "chmod 600",
+        java: Misses,
+    },
+    Case {
+        name: "a password file that others can read",
+        broken: || {
+            let mut stage = Stage::new();
+            let file = stage.file("password");
+            std::fs::write(&file, "secret-7\n").expect("the file is written");
+            stage.arg(&["--password-file", &file.display().to_string()]);
+            stage
+        },
+        check: "config",
+        verdict: Warns,
+        said: "other users can read the password file",
+        hint: "chmod 600",
+        java: Misses,
+    },
+    Case {
+        name: "a delimiter that lost its backslash",
+        broken: || {
+            let mut stage = Stage::new();
+            stage.set("sink.properties.column_separator", "x01");
+            stage
+        },
+        check: "config",
+        verdict: Warns,
+        said: "is read as plain letters",
+        hint: "drops a single backslash",
+        java: Misses,
+    },
+];

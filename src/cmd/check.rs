@@ -88,13 +88,13 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
         offsets: kafka.as_ref().map(|found| found.offsets()),
         promise: starrocks.as_ref().map(|found| promise(&job, found.transactions)),
     };
-    let both = kafka.clone().filter(|_| starrocks.is_some());
+    let both = kafka.clone().filter(|found| starrocks.is_some() && !found.to_read.is_empty());
     let delivery = told.wants(&[Delivery]).then(|| {
         let job = Arc::clone(&job);
         side::start(Delivery, "pending", DELIVERY_LIMIT, move |lines| match both {
-            Some(kafka) => delivery::check(&job, &kafka.consumer, lines),
+            Some(kafka) => delivery::check(&job, &kafka, lines),
             None => {
-                let text = "Kafka or StarRocks cannot be asked";
+                let text = "offsets or label states cannot be read";
                 lines.tell(Line::skip(Delivery, format!("group {}", job.source.group), text));
             }
         })

@@ -32,9 +32,8 @@ pub struct Finding {
 }
 
 /// Reads every cursor of the job's group and the states of the labels they name.
-pub fn look(job: &Job, consumer: &Consumer) -> Result<Findings, Problem> {
-    let topics = consumer.select(&job.source.topics)?;
-    let partitions = wanted(job, &topics);
+pub fn look(job: &Job, consumer: &Consumer, topics: &[(String, u32)]) -> Result<Findings, Problem> {
+    let partitions = wanted(job, topics);
     let fetched = consumer
         .committed(&partitions)?
         .into_iter()

@@ -1,17 +1,17 @@
 //! What an earlier run left pending and what the next start would do. Reads offsets and label states;
 //! joins no group, changes nothing.
 
+use crate::cmd::check::kafka::Found;
 use crate::cmd::check::side::Lines;
 use crate::config::job::Job;
-use crate::kafka::consumer::Consumer;
 use crate::kafka::probe::timed;
 use crate::pipeline::look::{self, Findings};
 use crate::report::pending;
 use crate::verdict::{Area, Line};
 
 /// One line for the group; each partition below it.
-pub(super) fn check(job: &Job, consumer: &Consumer, lines: &Lines<()>) {
-    let (found, took) = timed(|| look::look(job, consumer));
+pub(super) fn check(job: &Job, kafka: &Found, lines: &Lines<()>) {
+    let (found, took) = timed(|| look::look(job, &kafka.consumer, &kafka.topics));
     let subject = format!("group {}", job.source.group);
     let line = match found {
         Ok(findings) => pending_line(subject, &findings),

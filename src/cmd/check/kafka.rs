@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Bounds as JobBounds, Extent, Job, Reset, Start, Topics, Until};
-use crate::error::Problem;
 use crate::kafka::admin::Admin;
 use crate::kafka::cluster::{Advertised, Bounds, Cluster, Member, Topic};
 use crate::kafka::consumer::{Committed, Consumer};
@@ -94,13 +93,21 @@ pub(super) fn check(
         }
     };
     lines.tell(logged_in(job, &probe, &cluster).took(took));
-    advertised(&probe, &cluster, &addresses, lines);
+    let all_there = advertised(&probe, &cluster, &addresses, lines);
     let topics = topics(job, &consumer, &cluster, lines);
-    let admin = Admin::new(&job.source).ok();
-    let to_read = group(job, extent, &consumer, &topics, admin.as_ref(), lines);
-    if let Some(admin) = &admin {
-        commit(job, admin, &cluster, &to_read, write, lines);
-    }
+    let to_read = if all_there {
+        let admin = Admin::new(&job.source).ok();
+        let to_read = group(job, extent, &consumer, &topics, admin.as_ref(), lines);
+        if let Some(admin) = admin.filter(|_| !to_read.is_empty()) {
+            commit(job, &admin, &cluster, &to_read, write, lines);
+        }
+        to_read
+    } else {
+        // Each question would wait for a broker that does not come.
+        let text = "a broker cannot be reached";
+        lines.tell(Line::skip(Area::Topics, format!("group {}", job.source.group), text));
+        vec![]
+    };
     let topics = topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
     Some(Found { consumer, topics, to_read })
 }
@@ -254,12 +261,14 @@ fn logged_in(job: &Job, probe: &Probe, cluster: &Cluster) -> Line {
 }
 
 /// Every address that brokers give to clients: records come from there, whatever bootstrap says.
+/// Whether all can be used.
 fn advertised(
     probe: &Arc<Probe>,
     cluster: &Cluster,
     known: &[String],
     lines: &Lines<Option<Found>>,
-) {
+) -> bool {
+    let mut all_there = true;
     let new = |broker: &&Advertised| !known.contains(&broker.address);
     let others: Vec<&Advertised> = cluster.brokers.iter().filter(new).collect();
     let tried = try_all(probe, others.iter().map(|broker| broker.address.as_str()));
@@ -268,6 +277,7 @@ fn advertised(
         let line = match &outcome {
             Ok(broker) => reached(Area::Kafka, &subject, broker),
             Err(failure) => {
+                all_there = false;
                 let line = unreached(&subject, failure, probe.mechanism());
                 let text = format!("it advertises this address: {}", line.text);
                 let hint = "its `advertised.listeners` must name an address that works from this \
@@ -277,6 +287,7 @@ fn advertised(
         };
         lines.tell(line.took(took));
     }
+    all_there
 }
 
 /// The topics of the job that exist and can be seen; a line for each that cannot.
@@ -351,6 +362,10 @@ fn group(
     let group = &job.source.group;
     let subject = format!("group {group}");
     let partitions = partitions(job, topics);
+    if partitions.is_empty() {
+        lines.tell(Line::skip(Area::Topics, subject, "there is no partition to read"));
+        return vec![];
+    }
     let began = Instant::now();
     let members = consumer.members(group).unwrap_or_default();
     let workers: Vec<&Member> = members.iter().filter(|m| m.is_connect_worker()).collect();
@@ -370,7 +385,7 @@ fn group(
             return vec![];
         }
     };
-    let bounds = match bounds(consumer, &partitions) {
+    let bounds = match consumer.bounds(&partitions) {
         Ok(bounds) => bounds,
         Err(problem) => {
             lines.tell(Line::problem(Area::Topics, "ends of partitions", &problem));
@@ -402,11 +417,6 @@ fn partitions(job: &Job, topics: &[Topic]) -> Vec<Partition> {
     let chosen = &job.source.partitions;
     all.retain(|partition| chosen.is_empty() || chosen.contains(&partition.number));
     all
-}
-
-/// Of all partitions at once.
-fn bounds(consumer: &Consumer, partitions: &[Partition]) -> Result<Vec<Bounds>, Problem> {
-    if partitions.is_empty() { Ok(vec![]) } else { consumer.bounds(partitions) }
 }
 
 /// Where a load would begin and end; a line for each partition where it would refuse to.

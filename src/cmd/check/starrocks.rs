@@ -18,7 +18,7 @@ use crate::starrocks::query_port::{Refused, Security, Session, SqlFailure};
 use crate::verdict::{Area, Line, Verdict};
 
 /// Answers to short questions; a healthy FE takes milliseconds.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(4);
 /// A table that no job of anybody's has: any name asks for login and BE alone.
 const NO_TABLE: &str = "starsink_check";
 /// Probes in search of BEs: FEs name them in turn.
@@ -80,7 +80,11 @@ fn front_ends(job: &Job, lines: &Lines<Option<Found>>) -> bool {
             ));
             let asked = Arc::clone(&client);
             let thread = thread::spawn(move || {
-                timed(|| (catalog::health(&asked).pop(), catalog::version_text(&asked)))
+                timed(|| {
+                    let health = catalog::health(&asked).pop();
+                    let is_fe = matches!(&health, Some((_, Health::Fe { .. })));
+                    (health, is_fe.then(|| catalog::version_text(&asked)).flatten())
+                })
             });
             (fe, client, thread)
         })

@@ -166,19 +166,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     broken(
         "an advertised broker that is not there",
-        || {
-            let stage = Stage::with_brokers(3);
-            stage.kafka.broker_down(2).expect("it goes down");
-            let all = stage.kafka.bootstrap_servers();
-            let first = all.split(',').next().unwrap_or_default().to_owned();
-            let mut stage = stage;
-            stage.set("bootstrap.servers", &first);
-            // Its partitions are led by others.
-            for partition in 0..3 {
-                stage.kafka.partition_leader("orders", partition, Some(1)).expect("a leader");
-            }
-            stage
-        },
+        || at(peers::advertising(peers::nobody(), "orders")),
         "kafka",
         5,
         "it advertises this address",

@@ -85,13 +85,51 @@ fn talk(stream: &mut TcpStream, then: Then) -> std::io::Result<()> {
     }
 }
 
+/// A broker that answers at its own address and tells clients another; it leads one topic.
+pub(crate) fn advertising(elsewhere: SocketAddr, topic: &'static str) -> SocketAddr {
+    serve(move |mut stream| {
+        let _ = tell_elsewhere(&mut stream, elsewhere, topic);
+    })
+}
+
+fn tell_elsewhere(stream: &mut TcpStream, at: SocketAddr, topic: &str) -> std::io::Result<()> {
+    let text = |text: &str| {
+        let length = u16::try_from(text.len()).unwrap_or_default().to_be_bytes();
+        [&length[..], text.as_bytes()].concat()
+    };
+    let (port, host) = (u32::from(at.port()).to_be_bytes(), text(&at.ip().to_string()));
+    let one = 1_u32.to_be_bytes();
+    let broker = [&one[..], &[0, 0, 0, 7], &host, &port, &[255, 255]].concat();
+    let partition = [&[0, 0, 0, 0, 0, 0, 0, 0, 0, 7][..], &one, &[0, 0, 0, 7], &one, &[0, 0, 0, 7]];
+    let topic = [&one[..], &[0, 0], &text(topic), &[0], &one, &partition.concat()].concat();
+    loop {
+        let (request, correlation) = receive_kind(stream)?;
+        match request {
+            // ApiVersions in its oldest form; newer ones are refused, and asked again in that form.
+            (18, 0) => {
+                let apis = [[0, 18, 0, 0, 0, 0], [0, 3, 0, 0, 0, 1]].concat();
+                send(stream, correlation, &[&[0, 0, 0, 0, 0, 2][..], &apis].concat())?;
+            }
+            (18, _) => send(stream, correlation, &[0, 35, 0, 0, 0, 0])?,
+            (3, _) => send(stream, correlation, &[&broker[..], &[0, 0, 0, 7], &topic].concat())?,
+            _ => return Ok(()),
+        }
+    }
+}
+
 /// Reads one request and gives its correlation id.
 fn receive(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
+    receive_kind(stream).map(|(_, correlation)| correlation)
+}
+
+/// Reads one request: what it asks in which version, and its correlation id.
+fn receive_kind(stream: &mut TcpStream) -> std::io::Result<((u16, u16), [u8; 4])> {
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
     let mut request = vec![0; u32::from_be_bytes(size) as usize];
     stream.read_exact(&mut request)?;
-    Ok([request[4], request[5], request[6], request[7]])
+    let number = |at: usize| u16::from_be_bytes([request[at], request[at + 1]]);
+    Ok(((number(0), number(2)), [request[4], request[5], request[6], request[7]]))
 }
 
 fn send(stream: &mut TcpStream, correlation: [u8; 4], body: &[u8]) -> std::io::Result<()> {

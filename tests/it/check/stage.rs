@@ -1,7 +1,6 @@
 //! A set-up in which `check` finds nothing wrong, to be broken in one place; and the real program run
 //! on it.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -44,12 +43,9 @@ pub(crate) struct Stage {
     pub(crate) starrocks: Standin,
     keys: BTreeMap<String, String>,
     args: Vec<String>,
-    vars: Vec<(String, String)>,
     mode: u32,
     query_port: u16,
     pub(crate) dir: PathBuf,
-    /// Servers that live as long as the stage.
-    held: Vec<Box<dyn Any>>,
 }
 
 const TOPIC: &str = "orders";
@@ -104,25 +100,14 @@ impl Stage {
         let mut stage = Stage {
             keys: keys.into(),
             args: vec![],
-            vars: vec![],
             mode: 0o600,
             query_port,
             kafka,
             starrocks,
             dir,
-            held: vec![],
         };
         let (brokers, fe) = (stage.kafka.bootstrap_servers(), stage.starrocks.fe().to_string());
         stage.set("bootstrap.servers", &brokers).set("starrocks.http.url", &fe);
-        stage
-    }
-
-    /// Several brokers in the mock cluster.
-    pub(crate) fn with_brokers(count: i32) -> Stage {
-        let kafka = MockCluster::new(count).expect("a mock cluster");
-        kafka.create_topic(TOPIC, 3, 1).expect("a topic");
-        let stage = Stage::on(kafka, Standin::builder().start().expect("a stand-in"));
-        stage.put(TOPIC, RECORD, 30);
         stage
     }
 
@@ -141,11 +126,6 @@ impl Stage {
         self
     }
 
-    pub(crate) fn var(&mut self, name: &str, value: &str) -> &mut Stage {
-        self.vars.push((name.into(), value.into()));
-        self
-    }
-
     pub(crate) fn readable_by_all(&mut self) -> &mut Stage {
         self.mode = 0o644;
         self
@@ -153,11 +133,6 @@ impl Stage {
 
     pub(crate) fn query_port(&mut self, port: u16) -> &mut Stage {
         self.query_port = port;
-        self
-    }
-
-    pub(crate) fn hold(&mut self, server: impl Any) -> &mut Stage {
-        self.held.push(Box::new(server));
         self
     }
 
@@ -210,7 +185,6 @@ impl Stage {
         }
         command.args(["check", "--output", "json", "--query-port"]);
         command.arg(self.query_port.to_string()).args(&self.args).arg(&file);
-        command.envs(self.vars.iter().map(|(name, value)| (name, value)));
         let output = command.output().expect("the program runs");
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

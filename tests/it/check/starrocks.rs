@@ -300,8 +300,9 @@ pub(super) const CASES: &[Case] = &[
         "no right to begin a transaction",
         || {
             let mut stage = Stage::new();
-            let text = "Access denied; you need (at least one of) the INSERT privilege(s)";
-            stage.starrocks.fault(Fault::on(Op::Begin, Do::Fail(text.into())));
+            let body = r#"{"Status":"ANALYSIS_ERROR","Label":"l","Message":"Access denied; you need (at least one of) the INSERT privilege(s) for this operation"}"#;
+            let answer = Do::Answer { status: 200, body: body.into() };
+            stage.starrocks.fault(Fault::on(Op::Begin, answer));
             stage.arg(&["--write"]);
             stage
         },

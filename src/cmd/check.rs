@@ -1,9 +1,11 @@
 //! `check`: tries everything a load would need and changes nothing. Composes the groups of checks,
 //! side by side where none rests on another; each group is a file of its own.
 
+mod columns;
 mod config;
 mod delivery;
 mod kafka;
+mod registry;
 mod side;
 mod starrocks;
 mod tables;
@@ -28,6 +30,7 @@ use crate::verdict::{Area, Line, Verdict};
 /// Limits of the groups: the first contact with Kafka alone may take ten seconds.
 const KAFKA_LIMIT: Duration = Duration::from_secs(30);
 const STARROCKS_LIMIT: Duration = Duration::from_secs(30);
+const REGISTRY_LIMIT: Duration = Duration::from_secs(30);
 const TABLES_LIMIT: Duration = Duration::from_secs(60);
 const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -62,7 +65,7 @@ pub fn check(arguments: &Check, vars: &BTreeMap<String, String>) -> ExitCode {
 
 /// Everything that needs a connection.
 fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) -> Outlook {
-    use Area::{Auth, Be, Columns, Delivery, Dlq, Fe, Kafka, Query, Tables, Topics};
+    use Area::{Auth, Be, Columns, Delivery, Dlq, Fe, Kafka, Query, Registry, Tables, Topics};
     let (write, port) = (arguments.write, arguments.query_port);
     let kafka = told.wants(&[Kafka, Topics, Tables, Columns, Dlq, Delivery]).then(|| {
         let (job, extent) = (Arc::clone(&job), extent.clone());
@@ -76,8 +79,15 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
             starrocks::check(&job, port, lines)
         })
     });
+    let registry = told.wants(&[Registry]).then(|| {
+        let job = Arc::clone(&job);
+        side::start(Registry, "registry", REGISTRY_LIMIT, move |lines| {
+            registry::check(&job, lines);
+        })
+    });
     let kafka = kafka.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
     let kafka = kafka.map(Arc::new);
+    registry.map(|running| running.finish(&mut |line| told.tell(line)));
     let starrocks =
         starrocks.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
 
@@ -99,10 +109,15 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
             }
         })
     });
+    let (sampled, sample) = (kafka.clone(), arguments.sample);
+    let wants_columns = told.wants(&[Columns]);
     let tables = told.wants(&[Tables, Columns]).then(|| {
         side::start(Tables, "tables", TABLES_LIMIT, move |lines| match &starrocks {
             Some(found) => {
-                tables::check(&job, &found.client, &wanted, write, lines);
+                let tables = tables::check(&job, &found.client, &wanted, write, lines);
+                if wants_columns {
+                    columns(&job, sampled.as_deref(), sample, &tables, lines);
+                }
             }
             None => lines.tell(Line::skip(Tables, "tables", "StarRocks cannot be asked")),
         })
@@ -112,6 +127,22 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     // The process ends here: librdkafka would take a tenth of a second to let go of its client.
     std::mem::forget(kafka);
     outlook
+}
+
+fn columns<T>(
+    job: &Job,
+    kafka: Option<&kafka::Found>,
+    sample: u32,
+    tables: &[tables::Table],
+    lines: &side::Lines<T>,
+) {
+    match kafka.filter(|found| !found.to_read.is_empty()) {
+        Some(found) if !tables.is_empty() => columns::check(job, found, sample, tables, lines),
+        _ => {
+            let text = "there are no records or no table to compare";
+            lines.tell(Line::skip(Area::Columns, "records", text));
+        }
+    }
 }
 
 fn promise(job: &Job, transactions: bool) -> &'static str {
@@ -142,7 +173,8 @@ impl Told {
     }
 
     fn skip_all(&mut self) {
-        let areas = [Area::Kafka, Area::Fe, Area::Tables, Area::Delivery];
+        let areas =
+            [Area::Kafka, Area::Registry, Area::Fe, Area::Tables, Area::Dlq, Area::Delivery];
         let wanted: Vec<Area> = areas.into_iter().filter(|area| self.wants(&[*area])).collect();
         for area in wanted {
             let text = "the configuration has errors";

@@ -1,10 +1,12 @@
-//! A topic's last records, read without a group: to look at, never to load. Commits nothing and owns
+//! Some records of topics, read without a group: to look at, never to load. Commits nothing and owns
 //! no position beyond the call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Problem;
+use crate::kafka::ErrorCode;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::queue::{Entry, Message};
 use crate::record::{Offset, Partition};
@@ -21,6 +23,27 @@ pub struct Sampled {
     /// `None`: a tombstone.
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Where to take records from: this many of a partition, from here.
+#[derive(Debug, Clone)]
+pub struct Take {
+    pub partition: Partition,
+    pub from: Offset,
+    pub most: u64,
+    /// The partition's end: behind its last record nothing is waited for.
+    pub end: Offset,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// In order of topic, partition and offset.
+    pub records: Vec<Sampled>,
+    /// Partitions that cannot be read, each with Kafka's reason.
+    pub refused: Vec<(Partition, ErrorCode)>,
+    /// Some partition said nothing in time, or there was too much to keep.
+    pub cut_short: bool,
 }
 
 /// More bytes than this are never kept.
@@ -51,22 +74,25 @@ pub fn sample(
     }
     let lengths: Vec<u64> = ranges.iter().map(|(_, low, high)| high.0 - low.0).collect();
     let shares = shares(&lengths, count);
-    let starts: Vec<(Partition, Offset)> = ranges
-        .iter()
+    let takes: Vec<Take> = ranges
+        .into_iter()
         .zip(shares)
         .filter(|(_, share)| *share > 0)
-        .map(|((partition, _, high), share)| (partition.clone(), Offset(high.0 - share)))
+        .map(|((partition, _, end), most)| Take {
+            partition,
+            from: Offset(end.0 - most),
+            most,
+            end,
+        })
         .collect();
-    if starts.is_empty() {
-        return Ok(vec![]);
+    let taken = take(consumer, &takes, PATIENCE)?;
+    match taken.refused.first() {
+        None => Ok(taken.records),
+        Some((partition, code)) => {
+            let what = format!("cannot read {partition}");
+            Err(Problem::unavailable(what).cause(format!("{code:?}")))
+        }
     }
-    consumer.assign(&starts)?;
-    let read = read(consumer, &ranges, starts.len());
-    consumer.unassign();
-    read.map(|mut records| {
-        records.sort_by_key(|record| (record.partition, record.offset));
-        records
-    })
 }
 
 /// What each partition gives: the same, and the rest from those that have more.
@@ -88,47 +114,55 @@ fn shares(lengths: &[u64], count: u64) -> Vec<u64> {
     shares
 }
 
-/// Reads each partition up to its end as it was.
-fn read(
-    consumer: &Consumer,
-    ranges: &[(Partition, Offset, Offset)],
-    mut open: usize,
-) -> Result<Vec<Sampled>, Problem> {
-    let end = |number: u32| {
-        let range = ranges.iter().find(|(partition, ..)| partition.number == number);
-        range.map_or(0, |(_, _, high)| high.0)
-    };
-    let mut done: Vec<u32> = vec![];
-    let mut records = vec![];
+/// Reads what `takes` says, for as long as `limit` at most.
+pub fn take(consumer: &Consumer, takes: &[Take], limit: Duration) -> Result<Taken, Problem> {
+    if takes.is_empty() {
+        return Ok(Taken::default());
+    }
+    let starts: Vec<_> = takes.iter().map(|take| (take.partition.clone(), take.from)).collect();
+    consumer.assign(&starts)?;
+    let taken = read(consumer, takes, Instant::now() + limit);
+    consumer.unassign();
+    taken.map(|mut taken| {
+        let place = |a: &Sampled| (Arc::clone(&a.topic), a.partition, a.offset);
+        taken.records.sort_by_key(place);
+        taken
+    })
+}
+
+fn read(consumer: &Consumer, takes: &[Take], deadline: Instant) -> Result<Taken, Problem> {
+    let mut open: BTreeMap<Partition, (u64, Offset)> =
+        takes.iter().map(|take| (take.partition.clone(), (take.most, take.end))).collect();
+    let mut taken = Taken::default();
     let mut bytes = 0;
-    let mut heard = Instant::now();
-    while open > 0 && bytes < MOST_BYTES && heard.elapsed() < PATIENCE {
+    while !open.is_empty() {
+        if Instant::now() >= deadline || bytes >= MOST_BYTES {
+            taken.cut_short = true;
+            break;
+        }
         // Serves what librdkafka has to say; it is no member of a group.
         consumer.poll(Duration::ZERO)?;
         for message in consumer.queue().read(AT_ONCE, Duration::from_millis(50)).iter() {
-            heard = Instant::now();
-            let number = message.partition();
-            let next = match message.entry() {
-                Entry::Record => {
+            let partition = Partition::new(message.topic(), message.partition());
+            let Some((wanted, end)) = open.get_mut(&partition) else { continue };
+            match message.entry() {
+                Entry::Record if message.offset() < end.0 => {
                     bytes += message.value().map_or(0, <[u8]>::len);
-                    if message.offset() < end(number) {
-                        records.push(owned(message));
+                    taken.records.push(owned(message));
+                    *wanted = wanted.saturating_sub(1);
+                    if *wanted == 0 || message.offset() + 1 >= end.0 {
+                        open.remove(&partition);
                     }
-                    message.offset() + 1
                 }
-                Entry::EndOfPartition => u64::MAX,
+                Entry::Record | Entry::EndOfPartition => drop(open.remove(&partition)),
                 Entry::Error(code) => {
-                    let what = format!("cannot read {}[{number}]", message.topic());
-                    return Err(Problem::unavailable(what).cause(format!("{code:?}")));
+                    open.remove(&partition);
+                    taken.refused.push((partition, code));
                 }
-            };
-            if next >= end(number) && !done.contains(&number) {
-                done.push(number);
-                open -= 1;
             }
         }
     }
-    Ok(records)
+    Ok(taken)
 }
 
 fn owned(message: Message<'_>) -> Sampled {

@@ -2,6 +2,7 @@
 //! transaction is begun and rolled back in each. Columns and records are `columns.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Job, Topics};
@@ -61,6 +62,9 @@ pub(super) fn check<T>(
         }
         let Some(table) = table.filter(|_| usable) else { continue };
         lines.tell(there(&table).took(took));
+        if let Some(line) = changes_nowhere(job, &table) {
+            lines.tell(line);
+        }
         if write {
             lines.tell(tried(job, client, &table.name));
         }
@@ -143,6 +147,28 @@ fn there(table: &Table) -> Line {
     });
     let text = format!("of {topics}; {kind}{} columns, INSERT granted", shape.columns.len());
     Line::ok(Area::Tables, subject, text).details(details.collect())
+}
+
+/// Classes whose records bring deletes.
+const CHANGE_DATA: [&str; 2] = ["ExtractNewRecordState", "AddOpFieldForDebeziumRecord"];
+
+/// Change data into a table that knows no deletes.
+fn changes_nowhere(job: &Job, table: &Table) -> Option<Line> {
+    let kind = table.shape.as_ref()?.kind;
+    if matches!(kind, TableKind::Primary | TableKind::Unknown) {
+        return None;
+    }
+    let mut chain = job.records.chain.iter();
+    let (key, class) = chain.find(|(key, class)| {
+        key.ends_with(".type") && CHANGE_DATA.iter().any(|known| class.ends_with(known))
+    })?;
+    let text = format!("change data goes there, and a {kind} table knows no deletes");
+    let class = class.rsplit('.').next().unwrap_or(class);
+    let line = Line::wrong(Area::Tables, format!("table {}", table.name), text);
+    Some(
+        line.at(format!("`{key}` {class}"))
+            .hint("a table with a PRIMARY KEY takes deletes; `starsink map --ddl` prints one"),
+    )
 }
 
 /// `--write`: the one proof that leaves a label behind.

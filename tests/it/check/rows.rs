@@ -1,5 +1,202 @@
-//! Records that the table cannot take.
+//! Records that the table cannot take as they are.
 
-use super::Case;
+use standin::Standin;
 
-pub(super) const CASES: &[Case] = &[];
+use super::stage::Stage;
+use super::{Case, Java, Verdict};
+
+use Java::Misses;
+use Verdict::{Fails, Warns};
+
+/// A record that would stop a load.
+const fn refused(
+    name: &'static str,
+    broken: fn() -> Stage,
+    said: &'static str,
+    hint: &'static str,
+) -> Case {
+    Case { name, broken, check: "columns", verdict: Fails(4), said, hint, java: Misses }
+}
+
+const fn doubtful(
+    name: &'static str,
+    broken: fn() -> Stage,
+    said: &'static str,
+    hint: &'static str,
+) -> Case {
+    Case { name, broken, check: "columns", verdict: Warns, said, hint, java: Misses }
+}
+
+/// The healthy set-up with other records.
+fn of(record: &str) -> Stage {
+    Stage::with(Standin::builder(), record)
+}
+
+/// Likewise, with one more column.
+fn with_column(definition: &str) -> Stage {
+    let stage = Stage::new();
+    let ddl = format!("ALTER TABLE shop.orders ADD COLUMN {definition}");
+    stage.starrocks.execute(&ddl).expect("the column is added");
+    stage
+}
+
+fn with_table(ddl: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.starrocks.execute(ddl).expect("the table is made");
+    let grant = "GRANT INSERT, SELECT ON shop.other TO USER 'etl'";
+    stage.starrocks.execute(grant).expect("granted");
+    stage.set("starrocks.topic2table.map", "orders:other");
+    stage
+}
+
+const UNWRAP: &str = "io.debezium.transforms.ExtractNewRecordState";
+
+pub(super) const CASES: &[Case] = &[
+    refused(
+        "a number too big for a TINYINT",
+        || of(r#"{"id":1,"city":"Oslo","amount":1,"small":300}"#),
+        "do not fit `small tinyint`",
+        "--on-error dlq",
+    ),
+    refused(
+        "a text too long for a VARCHAR(20)",
+        || of(r#"{"id":1,"city":"Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch"}"#),
+        "do not fit `city varchar(20)`",
+        "--on-error dlq",
+    ),
+    refused(
+        "70,000 bytes for a VARCHAR(65533)",
+        || of(&format!(r#"{{"id":1,"note":"{}"}}"#, "x".repeat(70_000))),
+        "do not fit `note varchar(65533)`",
+        "--on-error dlq",
+    ),
+    refused(
+        "text for an INT",
+        || of(r#"{"id":"first","city":"Oslo"}"#),
+        "do not fit `id int`",
+        "--on-error dlq",
+    ),
+    refused(
+        "an epoch number for a DATETIME",
+        || of(r#"{"id":1,"at":1700000000123}"#),
+        "do not fit `at datetime`",
+        "--on-error dlq",
+    ),
+    refused(
+        "a text that is no time",
+        || of(r#"{"id":1,"at":"yesterday"}"#),
+        "do not fit `at datetime`",
+        "--on-error dlq",
+    ),
+    refused(
+        "a decimal with too many digits",
+        || of(r#"{"id":1,"amount":1234567890123.45}"#),
+        "do not fit `amount decimal(10",
+        "--on-error dlq",
+    ),
+    refused(
+        "an object for a DECIMAL",
+        || of(r#"{"id":1,"amount":{"value":1}}"#),
+        "do not fit `amount decimal(10",
+        "--on-error dlq",
+    ),
+    refused(
+        "NULL for a column that takes none",
+        || of(r#"{"id":null,"city":"Oslo"}"#),
+        "do not fit `id int`",
+        "--on-error dlq",
+    ),
+    refused("records that are no JSON", || of("id=1;city=Oslo"), "records: ", "converter"),
+    refused("records that are no objects", || of("17"), "records", "--on-error dlq"),
+    refused(
+        "JSON without the schema that the converter expects",
+        || {
+            let mut stage = Stage::new();
+            stage.set("value.converter.schemas.enable", "true");
+            stage
+        },
+        "records: ",
+        "converter",
+    ),
+    Case {
+        name: "a column that takes no NULL and gets no value",
+        broken: || with_column("shop_id INT NOT NULL"),
+        check: "columns",
+        verdict: Fails(2),
+        said: "column `shop_id`: no field feeds it",
+        hint: "InsertField$Value",
+        java: Misses,
+    },
+    Case {
+        name: "a key that no field feeds",
+        broken: || {
+            with_table("CREATE TABLE shop.other (nr INT NOT NULL, city STRING) PRIMARY KEY(nr)")
+        },
+        check: "columns",
+        verdict: Fails(2),
+        said: "column `nr`: no field feeds it",
+        hint: "make it NULL",
+        java: Misses,
+    },
+    doubtful(
+        "a field that no column takes",
+        || of(r#"{"id":1,"city":"Oslo","amount":1,"at":null,"currency":"EUR"}"#),
+        "no column takes `currency`",
+        "starsink map --ddl",
+    ),
+    doubtful(
+        "a column that no record feeds",
+        || with_column("loaded_at DATETIME DEFAULT CURRENT_TIMESTAMP"),
+        "`loaded_at`",
+        "starsink map",
+    ),
+    doubtful(
+        "names in other letters",
+        || of(r#"{"id":1,"City":"Oslo","amount":1,"at":null}"#),
+        "no column takes `city`",
+        "ReplaceField$Value",
+    ),
+    doubtful(
+        "envelopes that nothing unwraps",
+        || {
+            let table = "CREATE TABLE shop.other (id INT, city STRING) PRIMARY KEY(id)";
+            let mut stage = Stage::with(
+                Standin::builder(),
+                r#"{"id":1,"before":null,"after":{"id":1,"city":"Oslo"},"source":{},"op":"c","ts_ms":1}"#,
+            );
+            stage.starrocks.execute(table).expect("the table is made");
+            let grant = "GRANT INSERT, SELECT ON shop.other TO USER 'etl'";
+            stage.starrocks.execute(grant).expect("granted");
+            stage.set("starrocks.topic2table.map", "orders:other");
+            stage
+        },
+        "no column takes `after`",
+        "ExtractNewRecordState",
+    ),
+    Case {
+        name: "change data into a table without a primary key",
+        broken: || {
+            let mut stage = Stage::new();
+            stage.set("transforms", "unwrap").set("transforms.unwrap.type", UNWRAP);
+            stage
+        },
+        check: "tables",
+        verdict: Fails(2),
+        said: "a duplicate key table knows no deletes",
+        hint: "PRIMARY KEY",
+        java: Misses,
+    },
+    Case {
+        name: "a transform nobody has",
+        broken: || {
+            let mut stage = Stage::new();
+            stage.set("transforms", "mask").set("transforms.mask.type", "com.acme.MaskPan");
+            stage
+        },
+        check: "config",
+        verdict: Fails(2),
+        said: "com.acme.maskpan",
+        hint: "",
+        java: Java::Finds,
+    },
+];

@@ -52,7 +52,8 @@ const TOPIC: &str = "orders";
 const WAIT: Duration = Duration::from_secs(10);
 
 /// What every record of the healthy set-up looks like.
-const RECORD: &str = r#"{"id":1,"city":"Oslo","amount":12.50,"at":"2026-11-24 20:00:00"}"#;
+const RECORD: &str =
+    r#"{"id":1,"city":"Oslo","amount":12.50,"at":"2026-11-24 20:00:00","small":3,"note":null}"#;
 
 pub(crate) const TABLE: &str = "CREATE TABLE shop.orders (id INT NOT NULL, city VARCHAR(20), \
     amount DECIMAL(10,2), at DATETIME, small TINYINT, note VARCHAR(65533)) DUPLICATE KEY(id)";

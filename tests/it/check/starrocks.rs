@@ -52,7 +52,8 @@ fn as_root(starrocks: standin::Builder) -> Stage {
     stage
 }
 
-const RECORD: &str = r#"{"id":1,"city":"Oslo","amount":12.50,"at":"2026-11-24 20:00:00"}"#;
+const RECORD: &str =
+    r#"{"id":1,"city":"Oslo","amount":12.50,"at":"2026-11-24 20:00:00","small":3,"note":null}"#;
 
 pub(super) const CASES: &[Case] = &[
     broken("an FE that is not there", || fe(peers::nobody()), "fe", 5, "cannot reach", "8030"),

@@ -1,0 +1,385 @@
+//! Records against columns: some records of each topic go through converters and transforms, and each
+//! field is held against its column by the rules that rows are written by. Loads nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cmd::check::kafka::{Found, ToRead};
+use crate::cmd::check::side::Lines;
+use crate::cmd::check::tables::Table;
+use crate::config::job::{Body, ConverterChoice, Job};
+use crate::convert::Converter;
+use crate::data::{ConnectRecord, Datum, Options, Value};
+use crate::error::{Kind, Problem};
+use crate::kafka::probe::timed;
+use crate::kafka::sample::{self, Sampled, Take};
+use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Tables};
+use crate::mapping::verdict::{self, FieldLine, Verdict as Meets};
+use crate::record::Offset;
+use crate::verdict::{Area, Line, Verdict};
+
+/// Reading the sample; a topic of a few records answers in milliseconds.
+const READ_LIMIT: Duration = Duration::from_secs(15);
+/// Names listed in one line.
+const MOST_NAMED: usize = 8;
+
+/// A line a topic that cannot be read, and lines a table that its records do not fit.
+pub(super) fn check<T>(job: &Job, kafka: &Found, wanted: u32, tables: &[Table], lines: &Lines<T>) {
+    if wanted == 0 {
+        return lines.tell(Line::skip(Area::Columns, "records", "`--sample 0` reads none"));
+    }
+    let (sample, took) = timed(|| sample::take(&kafka.consumer, &takes(kafka, wanted), READ_LIMIT));
+    let sample = match sample {
+        Ok(sample) => sample,
+        Err(problem) => {
+            return lines.tell(Line::problem(Area::Columns, "records", &problem).took(took));
+        }
+    };
+    if let Some((partition, code)) = sample.refused.first() {
+        let line = Line::wrong(
+            Area::Columns,
+            format!("topic {}", partition.topic),
+            "its records cannot be read",
+        );
+        let line = line.cause(code.to_string()).hint("the user needs Read on the topic");
+        return lines.tell(line.took(took));
+    }
+    if sample.cut_short {
+        let text = format!("not all of them came within {} s", READ_LIMIT.as_secs());
+        lines.tell(Line::warn(Area::Columns, "records", text).took(took));
+    }
+    if sample.records.is_empty() {
+        let line = Line::skip(Area::Columns, "records", "the topics are empty: nothing to compare");
+        return lines.tell(line.took(took));
+    }
+    match compare(job, &sample.records, tables) {
+        Ok(compared) => compared.tell(job, lines),
+        Err(problem) => lines.tell(Line::problem(Area::Columns, "records", &problem)),
+    }
+}
+
+/// Of each topic so many: what a load would read first, else the newest there are.
+fn takes(kafka: &Found, wanted: u32) -> Vec<Take> {
+    let mut takes = vec![];
+    for (topic, _) in &kafka.topics {
+        let has_records =
+            |p: &&ToRead| *p.bounds.partition.topic == **topic && p.bounds.high > p.bounds.low;
+        let partitions: Vec<&ToRead> = kafka.to_read.iter().filter(has_records).collect();
+        let most = u64::from(wanted).div_ceil(partitions.len().max(1) as u64);
+        let take = |p: &&ToRead| {
+            let newest = Offset(p.bounds.high.0.saturating_sub(most)).max(p.bounds.low);
+            let is_new = p.from >= p.bounds.low && p.from < p.until;
+            let from = if is_new { p.from } else { newest };
+            Take { partition: p.bounds.partition.clone(), from, most }
+        };
+        takes.extend(partitions.iter().map(take));
+    }
+    takes
+}
+
+/// Tables as they were found; what was not asked for is asked nobody.
+#[derive(Debug)]
+struct Known(HashMap<String, Lookup>);
+
+impl Tables for Known {
+    fn find(&self, table: &str) -> Result<Lookup, Problem> {
+        Ok(self.0.get(table).cloned().unwrap_or(Lookup::Hidden))
+    }
+}
+
+/// What was seen, by table and by what is wrong.
+#[derive(Default)]
+struct Compared {
+    way: String,
+    /// Records that make no row on purpose.
+    skipped: u64,
+    refused: BTreeMap<String, Refused>,
+    tables: BTreeMap<String, Seen>,
+}
+
+/// Records that a converter or transform does not take, for one reason.
+struct Refused {
+    refusal: Refusal,
+    count: u64,
+    first: String,
+}
+
+#[derive(Default)]
+struct Seen {
+    rows: u64,
+    topics: Vec<Arc<str>>,
+    columns: usize,
+    /// Members are found by path, so names say nothing.
+    by_path: bool,
+    /// Told to StarRocks by the `columns` header: others are left out on purpose.
+    listed: bool,
+    misfits: BTreeMap<String, Misfit>,
+    unfed: BTreeMap<String, String>,
+    no_column: BTreeMap<String, u64>,
+    no_field: BTreeMap<String, u64>,
+    doubtful: BTreeMap<String, String>,
+}
+
+struct Misfit {
+    why: String,
+    column: String,
+    sample: Option<String>,
+    count: u64,
+    first: String,
+}
+
+fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared, Problem> {
+    let known = tables.iter().filter_map(|table| {
+        Some((table.name.table.clone(), Lookup::Known(Arc::clone(table.shape.as_ref()?))))
+    });
+    let mut maker = RowMaker::new(job, Arc::new(Known(known.collect())))?;
+    let mut text = text_reader(job)?;
+    let mut compared = Compared { way: maker.way().to_string(), ..Compared::default() };
+    for record in records {
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let raw = RawRecord {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+        };
+        let place = format!("{}[{}]@{}", record.topic, record.partition, record.offset);
+        match maker.trace(&raw, &mut |_, _| {}) {
+            Err(refusal) => compared.refuse(*refusal, place),
+            Ok(Err(_)) => compared.skipped += 1,
+            Ok(Ok(made)) => {
+                for one in &made {
+                    compared.look(&mut maker, &mut text, &raw, one, &place);
+                }
+            }
+        }
+    }
+    Ok(compared)
+}
+
+/// Ready-made JSON text is read here to see its members; lines of CSV are not.
+fn text_reader(job: &Job) -> Result<Option<Converter>, Problem> {
+    if job.format.body != Body::Json {
+        return Ok(None);
+    }
+    let options: Options = [("schemas.enable", "false")].into_iter().collect();
+    let json = ConverterChoice::new("org.apache.kafka.connect.json.JsonConverter", options);
+    json.compile("value.converter").map(Some)
+}
+
+impl Compared {
+    fn refuse(&mut self, refusal: Refusal, first: String) {
+        let reason = format!("{} {} {}", refusal.stage, refusal.what, refusal.safe_cause);
+        let entry = self.refused.entry(reason).or_insert(Refused { refusal, count: 0, first });
+        entry.count += 1;
+    }
+
+    fn look(
+        &mut self,
+        maker: &mut RowMaker,
+        text: &mut Option<Converter>,
+        raw: &RawRecord<'_>,
+        record: &ConnectRecord<'_>,
+        place: &str,
+    ) {
+        if record.value.datum.is_null() {
+            self.skipped += 1;
+            return;
+        }
+        let Ok(table) = maker.table_of(&record.topic) else { return };
+        let name = maker.table_name(table).to_string();
+        let writer = maker.writer(table);
+        let seen = self.tables.entry(name).or_default();
+        seen.rows += 1;
+        seen.columns = writer.table().map_or(0, |table| table.columns.len());
+        seen.by_path = writer.layout().by_path;
+        seen.listed = writer.layout().listed.is_some();
+        if !seen.topics.contains(raw.topic) {
+            seen.topics.push(Arc::clone(raw.topic));
+        }
+        let is_text = matches!(record.value.datum, Datum::String(_) | Datum::Bytes(_));
+        let lines = match (is_text, text, &record.value.datum) {
+            (true, Some(json), _) => match json.convert(raw.value) {
+                Ok(value) => verdict::lines(writer, &value),
+                Err(failure) => {
+                    let cause = failure.message;
+                    return seen.misfit(
+                        "value",
+                        "it is not one JSON object",
+                        None,
+                        Some(cause),
+                        place,
+                    );
+                }
+            },
+            (true, None, _) => vec![],
+            (false, _, Datum::Array(items)) => {
+                let of = record.value.schema.as_ref().and_then(|schema| schema.items.clone());
+                let each = items.iter().flat_map(|item| {
+                    verdict::lines(writer, &Value { schema: of.clone(), datum: item.clone() })
+                });
+                each.collect()
+            }
+            (false, _, _) => verdict::lines(writer, &record.value),
+        };
+        lines.iter().for_each(|line| seen.add(line, place));
+    }
+
+    fn tell<T>(self, job: &Job, lines: &Lines<T>) {
+        let total: u64 = self.tables.values().map(|seen| seen.rows).sum::<u64>()
+            + self.skipped
+            + self.refused.values().map(|refused| refused.count).sum::<u64>();
+        for refused in self.refused.values() {
+            lines.tell(refused.line(job, total));
+        }
+        for (table, seen) in &self.tables {
+            seen.tell(&format!("{}.{table}", job.target.database), &self.way, job, lines);
+        }
+    }
+}
+
+impl Refused {
+    fn line(&self, job: &Job, total: u64) -> Line {
+        let refusal = &self.refusal;
+        let cause = if job.redact_values { &refusal.safe_cause } else { &refusal.cause };
+        let text = format!("{} of {total} records: {}", self.count, refusal.what);
+        let line = bad(refusal.stage.to_string(), text).at(self.first.clone());
+        let line = if cause.is_empty() { line } else { line.cause(cause.clone()) };
+        line.hint(
+            "check the converter and its options, or set such records aside with `--on-error dlq`",
+        )
+    }
+}
+
+/// A record that would stop a load.
+fn bad(subject: impl Into<String>, text: impl Into<String>) -> Line {
+    Line::new(Area::Columns, subject, Verdict::Fail(Kind::BadRecord), text)
+}
+
+impl Seen {
+    fn add(&mut self, line: &FieldLine, place: &str) {
+        let column = line.column.as_ref();
+        let name = column.map(|column| column.name.clone()).or_else(|| line.field.clone());
+        let name = name.unwrap_or_default();
+        match &line.verdict {
+            Meets::Fits | Meets::MadeByServer | Meets::Operation | Meets::Unknown => {}
+            Meets::Misfit(why) => {
+                let kind = column.map(|column| format!("{} {}", column.name, column.text));
+                let why = why.clone();
+                self.misfit(&kind.unwrap_or(name), &why, line.sample.clone(), None, place);
+            }
+            // The default of a column does not stand in for a member that is not there.
+            Meets::NoFieldRefused => {
+                self.unfed.insert(name, "no field feeds it, and it takes no NULL".into());
+            }
+            Meets::Doubtful(why) if line.field.is_none() => {
+                self.unfed.insert(name, why.clone());
+            }
+            Meets::Doubtful(why) => {
+                self.doubtful.insert(name, why.clone());
+            }
+            Meets::NoColumn => *self.no_column.entry(name).or_default() += 1,
+            Meets::NoField => *self.no_field.entry(name).or_default() += 1,
+        }
+    }
+
+    fn misfit(
+        &mut self,
+        column: &str,
+        why: &str,
+        sample: Option<String>,
+        cause: Option<String>,
+        place: &str,
+    ) {
+        let entry = self.misfits.entry(format!("{column} {why}")).or_insert_with(|| Misfit {
+            why: cause.map_or_else(|| why.to_owned(), |cause| format!("{why}: {cause}")),
+            column: column.to_owned(),
+            sample,
+            count: 0,
+            first: place.to_owned(),
+        });
+        entry.count += 1;
+    }
+
+    fn tell<T>(&self, table: &str, way: &str, job: &Job, lines: &Lines<T>) {
+        let subject = format!("columns of {table}");
+        for misfit in self.misfits.values() {
+            let sample = misfit.sample.as_ref().filter(|_| !job.redact_values);
+            let value = sample.map(|sample| format!(", such as {sample}")).unwrap_or_default();
+            let text = format!(
+                "{} of {} records do not fit `{}`{value}",
+                misfit.count, self.rows, misfit.column
+            );
+            lines.tell(bad(&subject, text).cause(misfit.why.clone()).at(misfit.first.clone()).hint(
+                "change the column's type, or the value by a transform; `--on-error dlq` sets such records aside",
+            ));
+        }
+        for (column, why) in &self.unfed {
+            let text = format!("column `{column}`: {why}");
+            lines.tell(Line::wrong(Area::Columns, &subject, text).hint(
+                "make it NULL, or give it a value: `InsertField$Value`, or an expression in `sink.properties.columns`",
+            ));
+        }
+        if self.by_path {
+            let text = "members are found by `jsonpaths` or `json_root`: names are not compared";
+            return lines.tell(Line::skip(Area::Columns, subject, text));
+        }
+        for (column, why) in &self.doubtful {
+            lines.tell(Line::warn(Area::Columns, &subject, format!("column `{column}`: {why}")));
+        }
+        self.tell_names(&subject, lines);
+        if self.misfits.is_empty() && self.unfed.is_empty() {
+            let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+            let text = format!(
+                "{} records of {} fit its {} columns",
+                self.rows,
+                topics.join(", "),
+                self.columns
+            );
+            lines.tell(Line::ok(Area::Columns, subject, text).details(vec![way.to_owned()]));
+        }
+    }
+
+    /// Fields nobody takes, columns nobody feeds.
+    fn tell_names<T>(&self, subject: &str, lines: &Lines<T>) {
+        if !self.no_column.is_empty() {
+            let text = format!("no column takes {}", listed(self.no_column.keys()));
+            let is_envelope =
+                ["op", "after", "source"].iter().all(|f| self.no_column.contains_key(*f));
+            let line = Line::warn(Area::Columns, subject, text);
+            lines.tell(if is_envelope {
+                line.hint("these are Debezium's envelopes: `transforms=unwrap` with \
+                    `transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState` gives rows")
+            } else {
+                line.hint("`starsink map --ddl` prints the ALTER TABLE that adds them; `ReplaceField$Value` leaves them out")
+            });
+        }
+        // Only what no record has: a field that is missing now and then is a NULL as any other.
+        let never: Vec<&String> = self
+            .no_field
+            .iter()
+            .filter(|(_, count)| **count >= self.rows)
+            .map(|(name, _)| name)
+            .collect();
+        if !never.is_empty() && !self.listed {
+            let text =
+                format!("no record has {}: NULL, whatever the default", listed(never.into_iter()));
+            lines.tell(Line::warn(Area::Columns, subject, text).hint(
+                "`starsink map` shows which field feeds which column; upper and lower case count",
+            ));
+        }
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let all: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match all.len() {
+        count if count <= MOST_NAMED => all.join(", "),
+        count => format!("{} and {} more", all[..MOST_NAMED].join(", "), count - MOST_NAMED),
+    }
+}

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
 
@@ -62,6 +64,20 @@ impl Admin {
         let value = |resource: ConfigResource| resource.get(name).and_then(|e| e.value.clone());
         let read = |found: Result<ConfigResource, _>| found.map(value);
         answer.into_iter().map(read).collect::<Result<_, _>>().map_err(|code| code.to_string())
+    }
+
+    /// Whether a topic of one partition could be made; makes none. The inner reason: Kafka's, `None`
+    /// where it would not say.
+    pub fn may_create(&self, topic: &str, replication: Option<u16>) -> Result<(), Option<String>> {
+        // -1: as the brokers have it.
+        let copies = replication.map_or(-1, i32::from);
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(copies));
+        let options = options().validate_only(true);
+        let answer = wait(self.inner.create_topics([&new], &options)).ok_or(None)?;
+        match answer.map_err(|_| None)?.pop() {
+            Some(Err((_, code))) => Err(Some(code.to_string())),
+            _ => Ok(()),
+        }
     }
 
     /// Commits one offset with metadata of `length` bytes in `group`, which nobody may use, and deletes

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cmd::check::kafka::{Found, ToRead};
+use crate::cmd::check::registry;
 use crate::cmd::check::side::Lines;
 use crate::cmd::check::tables::Table;
 use crate::config::job::{Body, ConverterChoice, Job};
-use crate::convert::Converter;
-use crate::data::{ConnectRecord, Datum, Options, Value};
+use crate::convert::{Converter, SchemaSource};
+use crate::data::options::Options;
+use crate::data::{ConnectRecord, Datum, Value};
 use crate::error::{Kind, Problem};
 use crate::kafka::probe::timed;
 use crate::kafka::sample::{self, Sampled, Take};
-use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Tables};
+use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Sources, Tables};
 use crate::mapping::verdict::{self, FieldLine, Verdict as Meets};
 use crate::record::Offset;
+use crate::registry::Registry;
 use crate::verdict::{Area, Line, Verdict};
 
 /// Reading the sample; a topic of a few records answers in milliseconds.
@@ -71,7 +74,7 @@ fn takes(kafka: &Found, wanted: u32) -> Vec<Take> {
             let newest = Offset(p.bounds.high.0.saturating_sub(most)).max(p.bounds.low);
             let is_new = p.from >= p.bounds.low && p.from < p.until;
             let from = if is_new { p.from } else { newest };
-            Take { partition: p.bounds.partition.clone(), from, most }
+            Take { partition: p.bounds.partition.clone(), from, most, end: p.bounds.high }
         };
         takes.extend(partitions.iter().map(take));
     }
@@ -131,9 +134,9 @@ struct Misfit {
 
 fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared, Problem> {
     let known = tables.iter().filter_map(|table| {
-        Some((table.name.table.clone(), Lookup::Known(Arc::clone(table.shape.as_ref()?))))
+        Some((table.name.table.clone(), Lookup::Known(Arc::new(table.shape.clone()?))))
     });
-    let mut maker = RowMaker::new(job, Arc::new(Known(known.collect())))?;
+    let mut maker = RowMaker::new(job, Arc::new(Known(known.collect())), &sources(job)?)?;
     let mut text = text_reader(job)?;
     let mut compared = Compared { way: maker.way().to_string(), ..Compared::default() };
     for record in records {
@@ -160,6 +163,16 @@ fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared,
         }
     }
     Ok(compared)
+}
+
+/// Where converters get their schemas; a registry that is away is no reason to wait long.
+fn sources(job: &Job) -> Result<Sources, Problem> {
+    let source = |choice: &ConverterChoice| {
+        let Some(settings) = &choice.registry else { return Ok(None) };
+        let hurried = registry::hurried(settings);
+        Registry::new(&hurried).map(|made| Some(Arc::new(made) as Arc<dyn SchemaSource>))
+    };
+    Ok(Sources { key: source(&job.records.key)?, value: source(&job.records.value)? })
 }
 
 /// Ready-made JSON text is read here to see its members; lines of CSV are not.

@@ -32,6 +32,8 @@ pub(super) struct Found {
     /// Those of the job that exist, with their numbers of partitions.
     pub(super) topics: Vec<(String, u32)>,
     pub(super) to_read: Vec<ToRead>,
+    /// All of the cluster.
+    pub(super) all_topics: Vec<Topic>,
 }
 
 /// What a load would read of one partition.
@@ -109,7 +111,7 @@ pub(super) fn check(
         vec![]
     };
     let topics = topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
-    Some(Found { consumer, topics, to_read })
+    Some(Found { consumer, topics, to_read, all_topics: cluster.topics })
 }
 
 /// Each address of `bootstrap.servers`, side by side; whether any can be used.

@@ -30,13 +30,18 @@ pub(super) fn check(job: &Job, lines: &Lines<()>) {
     }
 }
 
-fn one(job: &Job, side: &str, settings: &job::Registry, lines: &Lines<()>) {
-    let hurried = job::Registry {
+/// The same registry with less patience.
+pub(super) fn hurried(settings: &job::Registry) -> job::Registry {
+    job::Registry {
         max_retries: 0,
         connect_timeout: settings.connect_timeout.min(ANSWER),
         read_timeout: settings.read_timeout.min(ANSWER),
         ..settings.clone()
-    };
+    }
+}
+
+fn one(job: &Job, side: &str, settings: &job::Registry, lines: &Lines<()>) {
+    let hurried = hurried(settings);
     let subject = format!("registry of {side}s");
     let registry = match Registry::new(&hurried) {
         Ok(registry) => registry,

@@ -2,7 +2,6 @@
 //! transaction is begun and rolled back in each. Columns and records are `columns.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Job, Topics};

@@ -59,6 +59,14 @@ pub fn delete(bootstrap: &str, topic: &str) -> Result<()> {
     Ok(())
 }
 
+/// Deletes the records of `topic`'s first partition before `offset`, as retention does.
+pub fn delete_records(bootstrap: &str, topic: &str, offset: i64) -> Result<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).context("an offset")?;
+    wait(admin(bootstrap)?.delete_records(&list, &options())).context("delete records")?;
+    Ok(())
+}
+
 /// First and next offset of each partition of `topic`, in order of partitions. Their difference
 /// is a count of records only where nothing was compacted and no transaction was used.
 pub fn watermarks(bootstrap: &str, topic: &str) -> Result<Vec<(i64, i64)>> {

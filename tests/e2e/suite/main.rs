@@ -16,6 +16,8 @@ mod brokers;
 mod change_data;
 /// Converters and transforms against the Java classes, on random records and chains.
 mod differential;
+/// What `check` finds on a real broker.
+mod check;
 /// Kill −9, SIGSTOP, two processes: each record once all the same.
 mod exactly_once;
 /// Every line of the fault table.

@@ -17,7 +17,7 @@ use crate::scene::Scene;
 /// A refused connection must be reported within 15 s; the rest is for a busy machine.
 const REPORTED_WITHIN_S: u64 = 20;
 
-fn broker() -> &'static Kafka {
+pub(crate) fn broker() -> &'static Kafka {
     static BROKER: OnceLock<Kafka> = OnceLock::new();
     BROKER.get_or_init(|| {
         let options = Options { security: Security::SaslSsl, ..Options::default() };

@@ -52,6 +52,16 @@ pub(crate) fn web() -> SocketAddr {
     })
 }
 
+/// A schema registry that says this, whatever it is asked.
+pub(crate) fn registry(status: &'static str, body: &'static str) -> SocketAddr {
+    serve(move |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
+        let kind = "Content-Type: application/vnd.schemaregistry.v1+json";
+        let _ = write!(stream, "{head}{kind}\r\nConnection: close\r\n\r\n{body}");
+    })
+}
+
 /// What a [`broker`] does once it has said which requests it knows.
 #[derive(Clone, Copy)]
 pub(crate) enum Then {

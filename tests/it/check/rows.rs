@@ -2,6 +2,7 @@
 
 use standin::Standin;
 
+use super::peers;
 use super::stage::Stage;
 use super::{Case, Java, Verdict};
 
@@ -48,6 +49,27 @@ fn with_table(ddl: &str) -> Stage {
     stage.set("starrocks.topic2table.map", "orders:other");
     stage
 }
+
+/// The healthy set-up with Avro values and a registry.
+fn avro(registry: impl std::fmt::Display) -> Stage {
+    let mut stage = Stage::new();
+    stage
+        .unset("value.converter.schemas.enable")
+        .set("value.converter", "io.confluent.connect.avro.AvroConverter")
+        .set("value.converter.schema.registry.url", &format!("http://{registry}"));
+    stage
+}
+
+/// Likewise; its records are not looked at.
+fn avro_without_sample(registry: impl std::fmt::Display) -> Stage {
+    let mut stage = avro(registry);
+    stage.arg(&["--sample", "0"]);
+    stage
+}
+
+const SCHEMA: &str = r#"{"subject":"orders-value","version":1,"id":1,"schema":"\"int\""}"#;
+const NO_SUBJECT: &str = r#"{"error_code":40401,"message":"Subject not found."}"#;
+const UNAUTHORIZED: &str = r#"{"error_code":401,"message":"Unauthorized"}"#;
 
 const UNWRAP: &str = "io.debezium.transforms.ExtractNewRecordState";
 
@@ -186,6 +208,39 @@ pub(super) const CASES: &[Case] = &[
         hint: "PRIMARY KEY",
         java: Misses,
     },
+    Case {
+        name: "a registry that is not there",
+        broken: || avro_without_sample(peers::nobody()),
+        check: "registry",
+        verdict: Fails(5),
+        said: "cannot be reached",
+        hint: "8081",
+        java: Misses,
+    },
+    Case {
+        name: "a registry that wants a login",
+        broken: || avro_without_sample(peers::registry("401 Unauthorized", UNAUTHORIZED)),
+        check: "registry",
+        verdict: Fails(2),
+        said: "does not give out its schemas",
+        hint: "basic.auth.credentials.source",
+        java: Misses,
+    },
+    Case {
+        name: "a subject without a schema",
+        broken: || avro_without_sample(peers::registry("404 Not Found", NO_SUBJECT)),
+        check: "registry",
+        verdict: Warns,
+        said: "no schema yet",
+        hint: "naming strategy",
+        java: Misses,
+    },
+    refused(
+        "JSON where Avro is expected",
+        || avro(peers::registry("200 OK", SCHEMA)),
+        "records: ",
+        "converter",
+    ),
     Case {
         name: "a transform nobody has",
         broken: || {

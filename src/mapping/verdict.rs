@@ -217,19 +217,19 @@ fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
             Some(value) => format!("{}: {value}", misfit.why),
             None => misfit.why,
         }),
-        Ok(()) => match doubt(field, &column.kind, &out) {
-            Some(why) => Verdict::Doubtful(why),
-            None => Verdict::Fits,
+        Ok(()) => match becomes_null(field, &column.kind, &out) {
+            Some(why) if column.nullable => Verdict::Doubtful(why),
+            Some(why) => Verdict::Misfit(format!("{why}, which the column does not take")),
+            None => doubt(field, &column.kind, &out).map_or(Verdict::Fits, Verdict::Doubtful),
         },
     }
 }
 
-/// What StarRocks will make of a value that is sent, where that is not the value.
-fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
+/// Why StarRocks will read a value that is sent as NULL.
+fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
     const BECOMES_NULL: &str = "StarRocks makes it NULL";
     let logical = field.schema.map_or(Logical::Plain, Schema::logical);
-    let text = field.datum.as_str();
-    match (column, text) {
+    match (column, field.datum.as_str()) {
         (kind, Some(text)) if kind.is_numeric() && text.trim().parse::<f64>().is_err() => {
             Some(format!("text that is no number: {BECOMES_NULL}"))
         }
@@ -241,6 +241,14 @@ fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Stri
         {
             Some(format!("an epoch number: {BECOMES_NULL}; TimestampConverter makes it a time"))
         }
+        _ => None,
+    }
+}
+
+/// What StarRocks will make of a value that is sent, where that is not the value.
+fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
+    let logical = field.schema.map_or(Logical::Plain, Schema::logical);
+    match (column, field.datum.as_str()) {
         (ColumnType::Date, None)
             if matches!(logical, Logical::Timestamp | Logical::Epoch { .. }) =>
         {

@@ -215,7 +215,14 @@ impl Compared {
         if !seen.topics.contains(raw.topic) {
             seen.topics.push(Arc::clone(raw.topic));
         }
+        let is_row =
+            matches!(record.value.datum, Datum::Map(_) | Datum::Struct(_) | Datum::Array(_));
         let is_text = matches!(record.value.datum, Datum::String(_) | Datum::Bytes(_));
+        if !is_row && !is_text {
+            let kind = record.value.datum.java_class();
+            let why = format!("it is a {kind}, no object whose members could be columns");
+            return seen.misfit("value", &why, None, None, place);
+        }
         let lines = match (is_text, text, &record.value.datum) {
             (true, Some(json), _) => match json.convert(raw.value) {
                 Ok(value) => verdict::lines(writer, &value),
@@ -343,7 +350,9 @@ impl Seen {
             return lines.tell(Line::skip(Area::Columns, subject, text));
         }
         for (column, why) in &self.doubtful {
-            lines.tell(Line::warn(Area::Columns, &subject, format!("column `{column}`: {why}")));
+            lines.tell(Line::warn(Area::Columns, &subject, format!("column `{column}`: {why}")).hint(
+                "`TimestampConverter$Value` or `Cast$Value` mends it; `sink.properties.strict_mode=true` refuses such rows",
+            ));
         }
         self.tell_names(&subject, lines);
         if self.misfits.is_empty() && self.unfed.is_empty() {

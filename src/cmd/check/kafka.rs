@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Bounds as JobBounds, Extent, Job, Reset, Start, Topics, Until};
+use crate::error::{Kind, Problem};
 use crate::kafka::admin::Admin;
 use crate::kafka::cluster::{Advertised, Bounds, Cluster, Member, Topic};
 use crate::kafka::consumer::{Committed, Consumer};
@@ -23,6 +24,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 const METADATA_LIMIT: u64 = 4096;
 /// A certificate is worth a word when it ends within this time.
 const ENDS_SOON_DAYS: i32 = 14;
+/// Questions that a cluster cannot answer just now are asked again this long, after such pauses.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Members named one by one.
 const MOST_NAMED: usize = 3;
 
@@ -380,14 +384,14 @@ fn group(
             .fold(line, |line, worker| line.at(format!("{} on {}", worker.id, worker.host)));
         lines.tell(line.hint("stop or delete the connector first; its offsets carry over"));
     }
-    let committed = match consumer.committed(&partitions) {
+    let committed = match patiently(|| consumer.committed(&partitions)) {
         Ok(committed) => committed,
         Err(problem) => {
             lines.tell(Line::problem(Area::Topics, subject, &problem).took(began.elapsed()));
             return vec![];
         }
     };
-    let bounds = match consumer.bounds(&partitions) {
+    let bounds = match patiently(|| consumer.bounds(&partitions)) {
         Ok(bounds) => bounds,
         Err(problem) => {
             lines.tell(Line::problem(Area::Topics, "ends of partitions", &problem));
@@ -406,6 +410,20 @@ fn group(
         lines.tell(group_line(&subject, &members, &committed).took(took));
     }
     to_read
+}
+
+/// A coordinator or leader that is only just being found, as in a cluster that has just started, is
+/// asked again.
+fn patiently<T>(ask: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Err(problem) if problem.kind == Kind::Unavailable && Instant::now() < deadline => {
+                thread::sleep(PAUSE);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn partitions(job: &Job, topics: &[Topic]) -> Vec<Partition> {

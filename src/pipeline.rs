@@ -37,7 +37,7 @@ use crate::event::{Event, Summary};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::queue::Waker;
 
-pub use run::{OnUnknownOrder, Orders};
+pub use run::{OnUnknownOrder, Orders, promise};
 
 /// What a signal asks of a run.
 #[derive(Debug, Default)]

@@ -96,7 +96,10 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
         topics: kafka.iter().flat_map(|k| &k.topics).map(|(name, _)| name.clone()).collect(),
         tables: wanted.keys().map(|table| format!("{}.{table}", job.target.database)).collect(),
         offsets: kafka.as_ref().map(|found| found.offsets()),
-        promise: starrocks.as_ref().map(|found| promise(&job, found.transactions)),
+        promise: starrocks
+            .as_ref()
+            .and_then(|found| pipeline::promise(&job, found.transactions).ok())
+            .map(|(_, promise)| promise),
     };
     let both = kafka.clone().filter(|found| starrocks.is_some() && !found.to_read.is_empty());
     let delivery = told.wants(&[Delivery]).then(|| {
@@ -142,14 +145,6 @@ fn columns<T>(
             let text = "there are no records or no table to compare";
             lines.tell(Line::skip(Area::Columns, "records", text));
         }
-    }
-}
-
-fn promise(job: &Job, transactions: bool) -> &'static str {
-    use crate::config::job::DeliveryChoice::{AtLeastOnce, Auto, ExactlyOnce};
-    match (job.delivery, transactions) {
-        (ExactlyOnce | Auto, true) => "each record exactly once",
-        (AtLeastOnce, _) | (Auto | ExactlyOnce, false) => "each record at least once",
     }
 }
 

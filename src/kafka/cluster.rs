@@ -14,6 +14,9 @@ use crate::record::{Offset, Partition};
 /// Questions to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// What Kafka says of a topic that is nobody's business.
+const DENIED: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+
 /// One broker under the address it gives to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertised {
@@ -67,7 +70,10 @@ impl Consumer {
                 host => format!("{host}:{}", broker.port()),
             },
         };
-        let topics = metadata.topics().iter().filter(|topic| !is_internal(topic.name()));
+        let is_shown = |topic: &&rdkafka::metadata::MetadataTopic| {
+            !is_internal(topic.name()) && topic.error() != Some(DENIED)
+        };
+        let topics = metadata.topics().iter().filter(is_shown);
         Ok(Cluster {
             brokers: metadata.brokers().iter().map(broker).collect(),
             topics: topics.map(topic).collect(),
@@ -77,10 +83,7 @@ impl Consumer {
     /// Why a topic that the cluster does not list is not there: `true` where this user may not see it.
     pub fn is_denied(&self, topic: &str) -> bool {
         let Ok(metadata) = self.inner.fetch_metadata(Some(topic), ANSWER) else { return false };
-        let denied = |found: &rdkafka::metadata::MetadataTopic| {
-            found.error() == Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-        };
-        metadata.topics().iter().any(denied)
+        metadata.topics().iter().any(|found| found.error() == Some(DENIED))
     }
 
     /// First offsets and ends of many partitions: two questions to each leader, not two a partition.

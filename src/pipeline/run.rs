@@ -37,6 +37,7 @@ use aside::{Aside, Keeper};
 use prepare::prepare;
 
 pub(super) use carry::machine_failed;
+pub use prepare::promise;
 pub(super) use prepare::{request_hash, wanted};
 
 /// Chunks that wait for a lane; their bytes are in the budget.

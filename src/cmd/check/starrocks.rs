@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cmd::check::side::Lines;
-use crate::config::job::{DeliveryChoice, Job, Target, Topics};
+use crate::config::job::{Job, Target, Topics};
 use crate::kafka::probe::timed;
 use crate::mapping::route;
+use crate::pipeline;
 use crate::report::units::grouped;
 use crate::starrocks::catalog::{self, Health};
 use crate::starrocks::client::{Client, Node, TableName};
@@ -161,7 +162,7 @@ fn access(job: &Job, client: &Client) -> Result<Option<Node>, Line> {
     }
 }
 
-/// The version and what follows from it for delivery; `None` where exactly once was asked for in vain.
+/// The version and what follows from it for delivery; `None` where what was asked for cannot be kept.
 fn interface(job: &Job, client: &Client, lines: &Lines<Option<Found>>) -> Option<bool> {
     let (has, took) = timed(|| catalog::has_transactions(client, &job.target.database));
     let version = catalog::version(client);
@@ -177,21 +178,20 @@ fn interface(job: &Job, client: &Client, lines: &Lines<Option<Found>>) -> Option
             return None;
         }
     };
-    let line = match (has, job.delivery) {
-        (false, DeliveryChoice::ExactlyOnce) => {
-            Line::wrong(Area::Fe, subject, "exactly once is asked for, and it has no transactions")
-                .cause("`/api/transaction` is not answered; StarRocks has it from 2.4 on")
-                .hint("`--delivery auto` loads by plain Stream Load")
+    let line = match pipeline::promise(job, has) {
+        Err(problem) => Line::problem(Area::Fe, subject, &problem),
+        Ok((_, promise)) if !has => {
+            Line::warn(Area::Fe, subject, "no transaction interface: plain Stream Load")
+                .cause(promise)
+                .hint("StarRocks has transactions from 2.4 on")
         }
-        (false, _) => Line::warn(Area::Fe, subject, "no transaction interface: plain Stream Load")
-            .hint("StarRocks has transactions from 2.4 on"),
         // Their restart loses the way to commit what is prepared; the batch is loaded anew.
-        (true, _) if version.is_some_and(|version| version < (3, 5, 1)) => Line::ok(
+        Ok(_) if version.is_some_and(|version| version < (3, 5, 1)) => Line::ok(
             Area::Fe,
             subject,
             "transactions; releases before July 2025 repeat a batch after an FE restart",
         ),
-        (true, _) => Line::ok(Area::Fe, subject, "transactions"),
+        Ok(_) => Line::ok(Area::Fe, subject, "transactions"),
     };
     let refused = matches!(line.verdict, Verdict::Fail(_));
     let mut details = vec![];

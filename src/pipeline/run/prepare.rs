@@ -376,6 +376,18 @@ fn mode(job: &Job, client: &Client) -> Result<(Mode, bool), Problem> {
     let transactions = catalog::has_transactions(client, &job.target.database);
     let transactions = transactions
         .map_err(|failure| unreachable_node("cannot ask StarRocks for its interfaces", &failure))?;
+    mode_for(job, transactions)
+}
+
+/// What can be promised to this job, in a word and in a sentence, where the server has transactions or
+/// not; or why nothing can that was asked for.
+pub fn promise(job: &Job, transactions: bool) -> Result<(&'static str, &'static str), Problem> {
+    let (mode, plain) = mode_for(job, transactions)?;
+    check_isolation(job, mode)?;
+    Ok(guarantee(mode, plain))
+}
+
+fn mode_for(job: &Job, transactions: bool) -> Result<(Mode, bool), Problem> {
     match (job.delivery, transactions) {
         (DeliveryChoice::AtLeastOnce, true) => Ok((Mode::AtLeastOnce, false)),
         (DeliveryChoice::ExactlyOnce | DeliveryChoice::Auto, true) => {

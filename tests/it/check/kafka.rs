@@ -199,6 +199,19 @@ pub(super) const CASES: &[Case] = &[
         "did you mean `orders`",
     ),
     broken(
+        "a topic this user may not see",
+        || {
+            let stage = Stage::new();
+            let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+            stage.kafka.topic_error("orders", denied).expect("the topic is hidden");
+            stage
+        },
+        "topics",
+        2,
+        "does not let this user see it",
+        "needs Read",
+    ),
+    broken(
         "a pattern that matches nothing",
         || {
             let mut stage = Stage::new();

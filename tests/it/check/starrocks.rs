@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use standin::{Do, Fault, Op, Standin};
+use standin::{Do, Fault, Op, Standin, Version};
 use starsink::config::job::{Compression, FeAddress, Target};
 use starsink::secret::Secret;
 use starsink::starrocks::client::{Client, TableName, TxnTimes};
@@ -264,6 +264,33 @@ pub(super) const CASES: &[Case] = &[
         "fe",
         "s ahead of this host",
         "NTP",
+    ),
+    doubtful(
+        "a StarRocks without transactions",
+        || Stage::with(Standin::builder().version(Version::V2_3), RECORD),
+        "fe",
+        "no transaction interface",
+        "from 2.4 on",
+    ),
+    broken(
+        "exactly once of a StarRocks without transactions",
+        || {
+            let mut stage = Stage::with(Standin::builder().version(Version::V2_3), RECORD);
+            stage.arg(&["--delivery", "exactly-once"]);
+            stage
+        },
+        "fe",
+        2,
+        "not possible without condition",
+        "--delivery auto",
+    ),
+    broken(
+        "exactly once of records that may be rolled back",
+        || set("consumer.override.isolation.level", "read_uncommitted"),
+        "fe",
+        2,
+        "isolation.level",
+        "at-least-once",
     ),
     broken(
         "a database that is not there",

@@ -4,6 +4,7 @@
 mod columns;
 mod config;
 mod delivery;
+mod dlq;
 mod kafka;
 mod registry;
 mod side;
@@ -32,6 +33,7 @@ const KAFKA_LIMIT: Duration = Duration::from_secs(30);
 const STARROCKS_LIMIT: Duration = Duration::from_secs(30);
 const REGISTRY_LIMIT: Duration = Duration::from_secs(30);
 const TABLES_LIMIT: Duration = Duration::from_secs(60);
+const DLQ_LIMIT: Duration = Duration::from_secs(30);
 const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `starsink check`.
@@ -114,6 +116,12 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     });
     let (sampled, sample) = (kafka.clone(), arguments.sample);
     let wants_columns = told.wants(&[Columns]);
+    let dead_letters = told.wants(&[Dlq]).then(|| {
+        let (job, kafka) = (Arc::clone(&job), kafka.clone());
+        side::start(Dlq, "dead letters", DLQ_LIMIT, move |lines| {
+            dlq::check(&job, kafka.as_deref(), write, lines);
+        })
+    });
     let tables = told.wants(&[Tables, Columns]).then(|| {
         side::start(Tables, "tables", TABLES_LIMIT, move |lines| match &starrocks {
             Some(found) => {
@@ -126,6 +134,7 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
         })
     });
     tables.map(|running| running.finish(&mut |line| told.tell(line)));
+    dead_letters.map(|running| running.finish(&mut |line| told.tell(line)));
     delivery.map(|running| running.finish(&mut |line| told.tell(line)));
     // The process ends here: librdkafka would take a tenth of a second to let go of its client.
     std::mem::forget(kafka);

@@ -9,7 +9,7 @@ use crate::cmd::check::kafka::{Found, ToRead};
 use crate::cmd::check::registry;
 use crate::cmd::check::side::Lines;
 use crate::cmd::check::tables::Table;
-use crate::config::job::{Body, ConverterChoice, Job};
+use crate::config::job::{Body, ConverterChoice, Job, OnBadRecord};
 use crate::convert::{Converter, SchemaSource};
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Datum, Value};
@@ -268,7 +268,7 @@ impl Refused {
         let refusal = &self.refusal;
         let cause = if job.redact_values { &refusal.safe_cause } else { &refusal.cause };
         let text = format!("{} of {total} records: {}", self.count, refusal.what);
-        let line = bad(refusal.stage.to_string(), text).at(self.first.clone());
+        let line = bad(job, refusal.stage.to_string(), text).at(self.first.clone());
         let line = if cause.is_empty() { line } else { line.cause(cause.clone()) };
         line.hint(
             "check the converter and its options, or set such records aside with `--on-error dlq`",
@@ -276,9 +276,13 @@ impl Refused {
     }
 }
 
-/// A record that would stop a load.
-fn bad(subject: impl Into<String>, text: impl Into<String>) -> Line {
-    Line::new(Area::Columns, subject, Verdict::Fail(Kind::BadRecord), text)
+/// A record that would stop a load, or would be skipped or set aside.
+fn bad(job: &Job, subject: impl Into<String>, text: impl Into<String>) -> Line {
+    let verdict = match job.errors.on_bad_record {
+        OnBadRecord::Stop => Verdict::Fail(Kind::BadRecord),
+        OnBadRecord::Skip | OnBadRecord::SetAside(_) => Verdict::Warn,
+    };
+    Line::new(Area::Columns, subject, verdict, text)
 }
 
 impl Seen {
@@ -335,7 +339,7 @@ impl Seen {
                 "{} of {} records do not fit `{}`{value}",
                 misfit.count, self.rows, misfit.column
             );
-            lines.tell(bad(&subject, text).cause(misfit.why.clone()).at(misfit.first.clone()).hint(
+            lines.tell(bad(job, &subject, text).cause(misfit.why.clone()).at(misfit.first.clone()).hint(
                 "change the column's type, or the value by a transform; `--on-error dlq` sets such records aside",
             ));
         }

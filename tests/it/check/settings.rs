@@ -28,6 +28,22 @@ const fn config(
     Case { name, broken, check: "config", verdict: Fails(2), said, hint, java }
 }
 
+fn with_args(args: &[&str]) -> Stage {
+    let mut stage = Stage::new();
+    stage.arg(args);
+    stage
+}
+
+const fn dead_letters(
+    name: &'static str,
+    broken: fn() -> Stage,
+    verdict: Verdict,
+    said: &'static str,
+    hint: &'static str,
+) -> Case {
+    Case { name, broken, check: "dlq", verdict, said, hint, java: Misses }
+}
+
 pub(super) const CASES: &[Case] = &[
     config("no name", || unset("name"), "`name` is missing", "-G", Finds),
     config("no topics", || unset("topics"), "neither `topics` nor", "`-t`", Finds),
@@ -265,4 +281,39 @@ pub(super) const CASES: &[Case] = &[
         hint: "drops a single backslash",
         java: Misses,
     },
+    dead_letters(
+        "a file for dead letters in a directory that is not there",
+        || with_args(&["--on-error", "dlq", "--dlq", "/nowhere/dead.ndjson"]),
+        Fails(2),
+        "its directory is not there",
+        "make the directory",
+    ),
+    dead_letters(
+        "a directory in the place of a file for dead letters",
+        || with_args(&["--on-error", "dlq", "--dlq", "/tmp/"]),
+        Fails(2),
+        "this is a directory",
+        "name a file",
+    ),
+    dead_letters(
+        "a full disk for dead letters",
+        || with_args(&["--on-error", "dlq", "--dlq", "/dev/full", "--write"]),
+        Fails(5),
+        "no room is left",
+        "free some space",
+    ),
+    dead_letters(
+        "dead letters that the run would read",
+        || with_args(&["--on-error", "dlq", "--dlq", "orders"]),
+        Fails(2),
+        "its own dead letters",
+        "does not read",
+    ),
+    dead_letters(
+        "bad records that nobody keeps",
+        || with_args(&["--on-error", "skip"]),
+        Warns,
+        "kept nowhere",
+        "--dlq",
+    ),
 ];

@@ -4,8 +4,9 @@
 use crate::cmd::check::kafka::Found;
 use crate::cmd::check::side::Lines;
 use crate::config::job::Job;
+use crate::delivery::{NextStart, Rule};
 use crate::kafka::probe::timed;
-use crate::pipeline::look::{self, Findings};
+use crate::pipeline::look::{self, Finding, Findings};
 use crate::report::pending;
 use crate::verdict::{Area, Line};
 
@@ -26,5 +27,17 @@ fn pending_line(subject: String, findings: &Findings) -> Line {
     let first = texts.next().unwrap_or_default();
     // "group `g`: …": the subject says it already.
     let sum = first.split_once(": ").map_or(first.as_str(), |(_, sum)| sum).to_owned();
-    Line::ok(Area::Delivery, subject, sum).details(texts.collect())
+    let line = if findings.partitions.iter().any(is_forgotten) {
+        Line::warn(Area::Delivery, subject, format!("{sum}, and StarRocks has forgotten its labels"))
+            .hint("the next start looks for proof; `--on-unknown committed` or `reload` decides where there is none")
+    } else {
+        Line::ok(Area::Delivery, subject, sum)
+    };
+    line.details(texts.collect())
+}
+
+/// A batch whose labels nobody remembers: its fate can only be inferred.
+fn is_forgotten(finding: &Finding) -> bool {
+    let next = finding.pending.as_ref().map(|pending| pending.next);
+    matches!(next, Some(NextStart::Apply(Rule::R6 | Rule::R6Settled, _)))
 }

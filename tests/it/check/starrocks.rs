@@ -352,6 +352,7 @@ fn client(stage: &Stage) -> Client {
         password_origin: String::new(),
         fe_origin: String::new(),
         headers: vec![],
+        own_headers: Default::default(),
         compression: Compression::None,
         connect_timeout: Duration::from_secs(1),
     })

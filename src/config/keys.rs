@@ -60,7 +60,7 @@ const fn key(
     Key { name, kind, default, status, doc }
 }
 
-use Status::{Honoured, Ignored, NotYet, Refused, Translated};
+use Status::{Honoured, Ignored, Refused, Translated};
 use Type::{Boolean, Class, Integer, List, OneOf, Password, Text};
 
 /// Every key, in the order of `docs/CONFIG.md`.

@@ -107,9 +107,22 @@ impl Shape {
     }
 
     /// The columns, those of the key first. A key is one only if the rows have all its fields, and
-    /// each may be a key column.
+    /// each may be a key column. Of members that differ in upper and lower case only, the first is a
+    /// column: StarRocks takes no two.
     pub fn columns(&self) -> Vec<Column> {
         let key = self.key();
+        let mut columns = self.all_columns(&key);
+        let mut names: Vec<String> = vec![];
+        columns.retain(|column| {
+            let name = column.name.to_lowercase();
+            let is_new = !names.contains(&name);
+            names.push(name);
+            is_new
+        });
+        columns
+    }
+
+    fn all_columns(&self, key: &[Arc<str>]) -> Vec<Column> {
         let column = |member: &Member| {
             let is_key = key.contains(&member.name);
             Column {
@@ -537,6 +550,11 @@ mod tests {
         ];
         assert_eq!(found, expect);
         assert!(shape.says_operation && !columns[0].nullable && columns[1].nullable);
+    }
+
+    #[test]
+    fn of_members_that_differ_in_case_only_one_is_a_column() {
+        check(&[r#"{"city":"x","City":"y","CITY":1}"#], &[("city", "STRING")]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use crate::mapping::maker::{Lookup, Way};
+use crate::mapping::maker::{Lookup, Stage, Way};
 use crate::mapping::plan::Op;
 use crate::mapping::survey::{
     ColumnUse, ColumnVerdict, Outcome, Place, RefusedUse, Step, Survey, TableUse, TopicUse,
@@ -38,7 +38,23 @@ fn topic_lines(
             Lookup::Missing(_) => ", which does not exist".to_owned(),
         };
         lines.push(format!("{} → {database}.{}{kind}: {}", topic.topic, table.name, counts(table)));
-        lines.extend(columns(table).lines(2, width));
+        let rows = columns(table).lines(2, width);
+        // A verdict that the terminal has no room for stands below, whole.
+        let cut_off = table
+            .columns
+            .iter()
+            .zip(rows.iter().skip(1))
+            .filter(|(column, line)| !line.ends_with(&*printable(&column.verdict.to_string())));
+        let whole = |(column, _): (&ColumnUse, &String)| {
+            let name = column.column.as_deref().or(column.source.as_deref()).unwrap_or_default();
+            format!("  {}", printable(&format!("{name}: {}", column.verdict)))
+        };
+        let whole: Vec<String> = cut_off.map(whole).collect();
+        lines.extend(rows);
+        lines.extend(whole);
+        if let Lookup::Missing(_) = table.lookup {
+            lines.push("  `--ddl` with the same configuration prints a CREATE TABLE".to_owned());
+        }
     }
     if topic.tables.is_empty() {
         lines.push(format!("{}: no row", topic.topic));
@@ -47,8 +63,9 @@ fn topic_lines(
     if !others.is_empty() {
         lines.push(format!("  {others}"));
     }
-    lines
-        .extend(topic.refused.iter().map(|refused| format!("  {}", refused_line(refused, redact))));
+    // That a table is missing was said above.
+    let told = topic.refused.iter().filter(|refused| refused.refusal.stage != Stage::Routing);
+    lines.extend(told.map(|refused| format!("  {}", refused_line(refused, redact))));
 }
 
 fn counts(table: &TableUse) -> String {

@@ -162,3 +162,51 @@ fn the_ddl_is_taken_by_starrocks() {
     }
     assert_eq!(standin.rows("shop", "orders").len(), 0);
 }
+
+/// The stand-in with a table, and flags that lead to it.
+fn with_table(columns: &str) -> (standin::Standin, Vec<String>) {
+    let standin = standin::Standin::builder().start().expect("it starts");
+    let statement = format!("CREATE DATABASE shop; CREATE TABLE shop.cities {columns}");
+    standin.execute(&statement).expect("a table");
+    let fe = standin.fe().to_string();
+    (standin, ["--fe", &fe, "-u", "root", "-b", "127.0.0.1:1"].map(str::to_owned).to_vec())
+}
+
+#[test]
+fn columns_that_get_nothing_or_the_wrong_thing_are_told() {
+    let definition = "(id INT NOT NULL, city VARCHAR(6), made DATETIME DEFAULT CURRENT_TIMESTAMP, \
+                      must INT NOT NULL, Tags ARRAY<STRING>, at DATE) DUPLICATE KEY(id)";
+    let (_standin, flags) = with_table(definition);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let record = ["--record", "tests/fixtures/map/cities.ndjson", "--output", "json"];
+    let empty_password = "tests/fixtures/map/no.password";
+    let more = ["--password-file", empty_password, CITIES];
+    let output = run(&[&record[..], &flags, &more].concat(), "");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let document: serde_json::Value = serde_json::from_str(stdout.trim())
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let columns = document["topics"][0]["tables"][0]["columns"].as_array().expect("columns");
+    let told: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let text = |name: &str| column[name].as_str().unwrap_or("–").to_owned();
+            format!(
+                "{} ← {}: {} {}",
+                text("column"),
+                text("source"),
+                text("verdict"),
+                text("reason")
+            )
+        })
+        .collect();
+    let expect = [
+        "id ← id: fail 1 of 3: the number is out of its range: 12345678901234567890",
+        "city ← city: fail 2 of 3: the text has 8 bytes: New York",
+        "made ← –: warn no field feeds it: NULL; its default `CURRENT_TIMESTAMP` is used only if \
+         `sink.properties.columns` leaves it out",
+        "must ← –: fail no field feeds it, and it takes no NULL",
+        "Tags ← tags: fail field `tags` differs in upper and lower case, so StarRocks reads NULL",
+        "at ← at: ok ",
+    ];
+    assert_eq!(told, expect);
+}

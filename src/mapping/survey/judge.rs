@@ -19,13 +19,15 @@ impl Judge<'_> {
         let Lookup::Known(known) = &table.lookup else { return self.inferred(table) };
         let mut uses: Vec<ColumnUse> =
             known.columns.iter().map(|column| self.column(column, table)).collect();
-        let has_column = |field: &&FieldUse| {
-            known.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&field.name))
+        let is_used = |field: &&FieldUse| {
+            uses.iter().any(|column| column.source.as_deref() == Some(&*field.name))
         };
-        let others = table.fields.iter().filter(|field| !has_column(field));
+        let others: Vec<&FieldUse> = table.fields.iter().filter(|field| !is_used(field)).collect();
         // A path is no name, and what paths do not reach is left out on purpose.
-        let others = others.filter(|field| !self.layout.by_path && !field.name.starts_with('$'));
-        uses.extend(others.map(|field| self.extra(field, known)));
+        let others =
+            others.into_iter().filter(|field| !self.layout.by_path && !field.name.starts_with('$'));
+        let others: Vec<ColumnUse> = others.map(|field| self.extra(field, known)).collect();
+        uses.extend(others);
         uses
     }
 
@@ -97,6 +99,10 @@ impl Judge<'_> {
         let verdict = match field.name.as_str() {
             OP | "__deleted" => ColumnVerdict::Ok("it says whether the row is deleted".to_owned()),
             _ if listed => ColumnVerdict::Ok("`sink.properties.columns` uses it".to_owned()),
+            name if table.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)) => {
+                let why = "it differs from its column in upper and lower case, so it is left out";
+                ColumnVerdict::Fail(why.to_owned())
+            }
             name => {
                 let columns = table.columns.iter().map(|column| column.name.as_str());
                 let near = keys::nearest(name, columns);

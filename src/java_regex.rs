@@ -10,7 +10,7 @@ use fancy_regex::{Captures, Regex, RegexBuilder};
 use crate::data::{Exception, Failure};
 
 /// A compiled `java.util.regex.Pattern`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct JavaRegex {
     whole: Regex,
     first: Regex,

@@ -71,7 +71,8 @@ fn style(arguments: &Map, vars: &BTreeMap<String, String>) -> Style {
         _ => Loudness::Errors,
     };
     Style {
-        display: if is_json(arguments) { Display::Json } else { Display::Nothing },
+        // stdout holds one document; what else there is to say goes to stderr.
+        display: Display::Nothing,
         loudness,
         color: choose::color(asked, no_color, io::stderr().is_terminal()),
         every: Duration::MAX,

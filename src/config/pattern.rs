@@ -3,6 +3,7 @@
 //! Owns what no pattern means; Java's syntax is `java_regex.rs`'s, which topics exist is `kafka/`'s.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::java_regex::JavaRegex;
 
@@ -10,7 +11,7 @@ use crate::java_regex::JavaRegex;
 #[derive(Clone)]
 pub struct TopicPattern {
     source: String,
-    regex: JavaRegex,
+    regex: Arc<JavaRegex>,
 }
 
 /// Topics of Kafka itself, which no pattern means.
@@ -20,7 +21,7 @@ impl TopicPattern {
     /// Compiles Java's text, or says what is wrong with it.
     pub fn new(source: &str) -> Result<Self, String> {
         let regex = JavaRegex::compile(source).map_err(|failure| failure.message)?;
-        Ok(TopicPattern { source: source.to_owned(), regex })
+        Ok(TopicPattern { source: source.to_owned(), regex: Arc::new(regex) })
     }
 
     /// Whether the pattern means this topic. A name that exhausts the matcher counts as no match.

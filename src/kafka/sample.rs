@@ -11,6 +11,9 @@ use crate::kafka::consumer::Consumer;
 use crate::kafka::queue::{Entry, Message};
 use crate::record::{Offset, Partition};
 
+/// A record's headers with bytes of their own; names may repeat.
+pub type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// One record with bytes of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sampled {
@@ -22,7 +25,7 @@ pub struct Sampled {
     pub key: Option<Vec<u8>>,
     /// `None`: a tombstone.
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Headers,
 }
 
 /// Where to take records from: this many of a partition, from here.

@@ -473,10 +473,14 @@ impl Told<'_> {
 
     fn rejected(self, refusal: &reply::Refusal, rejection: Option<&Rejection>) -> Problem {
         const MOST_LINES: usize = 5;
+        let rows = match refusal.rejected_of {
+            Some((rejected, total)) => format!("{rejected} of {total} rows"),
+            None => "rows".to_owned(),
+        };
         let mut problem = Problem::new(
             Kind::BadRecord,
             format!(
-                "StarRocks rejected rows for `{}`; nothing of this batch was loaded",
+                "StarRocks rejected {rows} for `{}`; nothing of this batch was loaded",
                 self.table
             ),
         )

@@ -60,6 +60,8 @@ pub struct Refusal {
     pub message: String,
     /// Error log of rejected rows, where there is one.
     pub error_url: Option<String>,
+    /// Rows that were rejected, and rows in all, where the answer counts them.
+    pub rejected_of: Option<(u64, u64)>,
 }
 
 /// What has to change before the same request can succeed.
@@ -179,7 +181,15 @@ pub fn classify(http: u16, body: &[u8]) -> Reply {
         "TXN_NOT_EXISTS" => Reply::NoTransaction(message.into()),
         "TXN_IN_PROCESSING" => Reply::Busy(message.into()),
         "" => Reply::NotStarRocks(excerpt(body)),
-        _ => by_text(message, fields.get("ErrorURL").and_then(Value::as_str)),
+        _ => match by_text(message, fields.get("ErrorURL").and_then(Value::as_str)) {
+            Reply::Refused(refusal) => {
+                let report = report();
+                let counts = (report.filtered_rows, report.total_rows);
+                let rejected_of = Some(counts).filter(|(rejected, _)| *rejected > 0);
+                Reply::Refused(Refusal { rejected_of, ..refusal })
+            }
+            other => other,
+        },
     }
 }
 
@@ -235,7 +245,7 @@ fn by_text(message: &str, error_url: Option<&str>) -> Reply {
 
 fn refused(reason: Reason, message: &str, error_url: Option<&str>) -> Reply {
     let error_url = error_url.filter(|url| !url.is_empty()).map(String::from);
-    Reply::Refused(Refusal { reason, message: message.into(), error_url })
+    Reply::Refused(Refusal { reason, message: message.into(), error_url, rejected_of: None })
 }
 
 /// HTML pages, empty bodies and other people's answers.
@@ -308,6 +318,18 @@ mod tests {
             "NoTransaction",
         );
         check(200, r#"{"Status":"TXN_IN_PROCESSING","Label":"L","Message":"retry later"}"#, "Busy");
+    }
+
+    #[test]
+    fn rejected_rows_are_counted_where_the_answer_counts_them() {
+        let counts = |body: &str| match classify(200, body.as_bytes()) {
+            Reply::Refused(refusal) => refusal.rejected_of,
+            other => panic!("{other:?}"),
+        };
+        let message = "\"Status\":\"Fail\",\"Message\":\"too many filtered rows\"";
+        let counted = format!("{{{message},\"NumberTotalRows\":50,\"NumberFilteredRows\":3}}");
+        assert_eq!(counts(&counted), Some((3, 50)));
+        assert_eq!(counts(&format!("{{{message}}}")), None);
     }
 
     #[test]

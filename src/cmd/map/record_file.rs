@@ -1,5 +1,5 @@
 //! Records from a file, for mapping without Kafka: bare values, one a line or one a file, or records as
-//! `kcat -J` prints them.
+//! `kcat -J` prints them and as dead letters are written.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
 use crate::error::{Kind, Problem};
-use crate::kafka::sample::Sampled;
+use crate::kafka::sample::{Headers, Sampled};
 use crate::record::Offset;
 
 /// Reads one file. `topic`: where bare values come from; `first`: the offset of the first of them.
@@ -54,11 +54,11 @@ fn parts(bytes: &[u8]) -> Vec<(usize, &[u8])> {
     lines().map(|(at, line)| (at + 1, line.as_bytes())).collect()
 }
 
-/// The members of a record as `kcat -J` prints it, or as we write dead letters: it names its topic and
-/// has a value beside it.
+/// The members of a record as `kcat -J` prints it, or of a dead letter: it names its topic and has a
+/// value beside it.
 fn whole_record(text: &[u8]) -> Option<Map<String, Value>> {
     let members: Map<String, Value> = serde_json::from_slice(text).ok()?;
-    let values = ["payload", "value", "value_base64"];
+    let values = ["payload", "value"];
     let is_record = members.get("topic").is_some_and(Value::is_string)
         && values.iter().any(|name| members.contains_key(*name))
         && (members.contains_key("offset") || members.contains_key("partition"));
@@ -86,41 +86,42 @@ fn of_members(members: &Map<String, Value>, at: Offset) -> Result<Sampled, Strin
         partition: number("partition").unwrap_or(0) as u32,
         offset: number("offset").map_or(at, Offset),
         timestamp,
-        key: part(members.get("key"), members.get("key_base64"))?,
-        value: part(value, members.get("value_base64"))?,
+        key: part(members.get("key"))?,
+        value: part(value)?,
         headers: headers(members.get("headers"))?,
     })
 }
 
-/// Text is the bytes themselves, other JSON is its own text, null is null.
-fn part(plain: Option<&Value>, base64: Option<&Value>) -> Result<Option<Vec<u8>>, String> {
-    if let Some(text) = base64.and_then(Value::as_str) {
-        return BASE64.decode(text).map(Some).map_err(|error| format!("not base64: {error}"));
-    }
-    Ok(match plain {
+/// Text is the bytes themselves, `{"base64": …}` other bytes, null is null, other JSON its own text.
+fn part(value: Option<&Value>) -> Result<Option<Vec<u8>>, String> {
+    Ok(match value {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.clone().into_bytes()),
+        Some(Value::Object(members)) if members.len() == 1 && members.contains_key("base64") => {
+            let text = members["base64"].as_str().unwrap_or_default();
+            Some(BASE64.decode(text).map_err(|error| format!("`base64` is none: {error}"))?)
+        }
         Some(other) => Some(other.to_string().into_bytes()),
     })
 }
 
-/// `["name", "value", …]` as kcat has them, or an object.
-fn headers(value: Option<&Value>) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
-    match value {
-        None | Some(Value::Null) => Ok(vec![]),
-        Some(Value::Object(members)) => members
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), part(Some(value), None)?)))
-            .collect(),
-        Some(Value::Array(items)) if items.len() % 2 == 0 => items
-            .chunks(2)
-            .map(|pair| {
-                let name = pair[0].as_str().ok_or("a header's name is no text")?;
-                Ok((name.to_owned(), part(Some(&pair[1]), None)?))
-            })
-            .collect(),
-        Some(_) => Err("`headers` is neither an object nor a list of names and values".to_owned()),
-    }
+/// `["name", "value", …]` as kcat has them, `[["name", "value"], …]` as dead letters do.
+fn headers(value: Option<&Value>) -> Result<Headers, String> {
+    let items = match value {
+        None | Some(Value::Null) => return Ok(vec![]),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err("`headers` is no list of names and values".to_owned()),
+    };
+    let in_pairs = items.iter().all(Value::is_array);
+    let pairs: Vec<&[Value]> = match in_pairs {
+        true => items.iter().filter_map(Value::as_array).map(Vec::as_slice).collect(),
+        false => items.chunks(2).collect(),
+    };
+    let header = |pair: &[Value]| match pair {
+        [Value::String(name), value] => Ok((name.clone(), part(Some(value))?)),
+        _ => Err("a header is no name with a value".to_owned()),
+    };
+    pairs.into_iter().map(header).collect()
 }
 
 #[cfg(test)]
@@ -165,9 +166,25 @@ mod tests {
             (records[0].value.clone(), records[0].key.as_deref()),
             (None, Some(&b"{\"id\":1}"[..]))
         );
-        let binary = r#"{"topic":"orders","offset":8,"value_base64":"AP8="}"#;
+        let binary = r#"{"topic":"orders","offset":8,"value":{"base64":"AP8="}}"#;
         let records = read("f", binary.as_bytes(), None, 0).expect("readable");
         assert_eq!(records[0].value.as_deref(), Some(&[0, 0xff][..]));
+    }
+
+    #[test]
+    fn a_dead_letter_is_the_record_it_was() {
+        let line = r#"{"topic":"t","partition":2,"offset":9,"timestamp":7,"key":"k","value":"{","headers":[["a","x"],["b",{"base64":"/w=="}]],"error":{"stage":"VALUE_CONVERTER"}}"#;
+        let records = read("f", line.as_bytes(), None, 0).expect("readable");
+        let expect = Sampled {
+            topic: "t".into(),
+            partition: 2,
+            offset: Offset(9),
+            timestamp: Some(7),
+            key: Some(b"k".to_vec()),
+            value: Some(b"{".to_vec()),
+            headers: vec![("a".into(), Some(b"x".to_vec())), ("b".into(), Some(vec![0xff]))],
+        };
+        assert_eq!(records, [expect]);
     }
 
     #[test]
@@ -180,7 +197,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_its_line() {
         let problem = read("f", b"{\"a\":1}", None, 0).expect_err("no topic");
         assert_eq!(problem.at, ["f:1"]);
-        let bad = br#"{"topic":"t","offset":1,"value_base64":"%"}"#;
+        let bad = br#"{"topic":"t","offset":1,"value":{"base64":"%"}}"#;
         assert!(read("f", bad, None, 0).is_err());
     }
 }

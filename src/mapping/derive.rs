@@ -36,6 +36,9 @@ pub fn proposals(job: &Job, survey: &Survey) -> Vec<Proposed> {
     for (name, value) in &job.target.headers {
         out.plain(format!("sink.properties.{name}"), value);
     }
+    for (table, name, value) in &job.target.own_headers {
+        out.plain(format!("sink.table.{table}.properties.{name}"), value);
+    }
     columns(&mut out, job, survey);
     out.keys
 }
@@ -143,30 +146,39 @@ fn renames(survey: &Survey) -> Vec<String> {
     pairs
 }
 
-/// A `columns` header that leaves out what no field feeds, so that defaults apply.
+/// A `columns` header that leaves out what no field feeds, so that defaults apply: of the only table, or
+/// of each.
 fn columns(out: &mut Out, job: &Job, survey: &Survey) {
-    if job.target.headers.iter().any(|(name, _)| name == "columns") {
-        return;
+    let several = tables(survey).count() > 1;
+    for table in tables(survey) {
+        let headers = job.target.table_headers().of(&table.name);
+        if headers.iter().any(|(name, _)| name == "columns") {
+            continue;
+        }
+        let Some(fed) = fed_where_defaults_wait(table) else { continue };
+        let why = "columns that no field feeds take their defaults only if they are left out here";
+        let key = match several {
+            true => format!("sink.table.{}.properties.columns", table.name),
+            false => "sink.properties.columns".to_owned(),
+        };
+        out.proposed(&key, fed, why);
     }
-    let mut all = tables(survey);
-    // The header is the same for every table.
-    let (Some(table), None) = (all.next(), all.next()) else { return };
-    let Lookup::Known(known) = &table.lookup else { return };
+}
+
+/// The columns that fields feed, where another has a default.
+fn fed_where_defaults_wait(table: &TableUse) -> Option<String> {
+    let Lookup::Known(known) = &table.lookup else { return None };
     let is_fed = |name: &str| {
         table
             .columns
             .iter()
             .any(|column| column.column.as_deref() == Some(name) && column.source.is_some())
     };
-    let has_default =
-        known.writable().any(|column| column.default.is_some() && !is_fed(&column.name));
+    let waits = known.writable().any(|column| column.default.is_some() && !is_fed(&column.name));
     let fed: Vec<String> = known
         .writable()
         .filter(|column| is_fed(&column.name))
         .map(|column| format!("`{}`", column.name.replace('`', "``")))
         .collect();
-    if has_default && !fed.is_empty() {
-        let why = "columns that no field feeds take their defaults only if they are left out here";
-        out.proposed("sink.properties.columns", fed.join(","), why);
-    }
+    (waits && !fed.is_empty()).then(|| fed.join(","))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::job::{Body, Job, Routes};
+use crate::config::job::{Body, Job, Routes, TableHeaders};
 use crate::convert::JsonConverter;
 use crate::data::json_text::Times;
 use crate::data::options::Options;
@@ -80,6 +80,31 @@ pub struct TableUse {
     pub deletes: u64,
     pub columns: Vec<ColumnUse>,
     fields: Vec<FieldUse>,
+    headers: Said,
+}
+
+/// What the headers of a table's loads say of columns.
+#[derive(Debug)]
+struct Said {
+    layout: Layout,
+    /// The `columns` header's derived columns: name and expression.
+    derived: Vec<(String, String)>,
+    paths: Vec<String>,
+}
+
+impl Said {
+    fn of(body: &Body, headers: &[(String, String)]) -> Said {
+        let header = |name: &str| {
+            let found = headers.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        let paths = header("jsonpaths").and_then(|text| serde_json::from_str(text).ok());
+        Said {
+            layout: Layout::of(body, headers),
+            derived: header("columns").map(layout::derived_columns).unwrap_or_default(),
+            paths: paths.unwrap_or_default(),
+        }
+    }
 }
 
 /// One column, or one field without a column.
@@ -170,10 +195,8 @@ pub struct Surveyor {
     maker: RowMaker,
     tables: Arc<dyn Tables>,
     routes: Routes,
-    layout: Layout,
-    /// The `columns` header's derived columns: name and expression.
-    derived: Vec<(String, String)>,
-    paths: Vec<String>,
+    body: Body,
+    headers: TableHeaders,
     /// Reads ready-made JSON text.
     plain: JsonConverter,
     wants: Wants,
@@ -188,13 +211,8 @@ impl Surveyor {
         wants: Wants,
     ) -> Result<Surveyor, Problem> {
         let maker = RowMaker::new(job, Arc::clone(&tables), sources)?;
-        let header = |name: &str| {
-            let found = job.target.headers.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value.as_str())
-        };
         let options: Options = [("schemas.enable", "false")].into_iter().collect();
         let plain = JsonConverter::compile(&options).expect("these options are legal");
-        let paths = header("jsonpaths").and_then(|text| serde_json::from_str(text).ok());
         Ok(Surveyor {
             survey: Survey {
                 database: job.target.database.clone(),
@@ -206,9 +224,8 @@ impl Surveyor {
             maker,
             tables,
             routes: job.routes.clone(),
-            layout: Layout::of(&job.format.body, &job.target.headers),
-            derived: header("columns").map(layout::derived_columns).unwrap_or_default(),
-            paths: paths.unwrap_or_default(),
+            body: job.format.body.clone(),
+            headers: job.target.table_headers(),
             plain,
             wants,
         })
@@ -268,6 +285,7 @@ impl Surveyor {
             deletes: 0,
             columns: vec![],
             fields: vec![],
+            headers: Said::of(&self.body, &self.headers.of(name)),
         });
         Ok(tables.len() - 1)
     }
@@ -299,7 +317,7 @@ impl Surveyor {
             _ => None,
         };
         let parsed;
-        let value = match (text, &self.layout.body) {
+        let value = match (text, &self.body) {
             (None, _) => &made.value,
             (Some(text), Body::Json) => match self.plain.convert(Some(text)) {
                 Ok(value) => {
@@ -315,15 +333,14 @@ impl Surveyor {
         };
         let key = self.plain_key(&made.key);
         let redact = self.wants.redact;
-        let paths = &self.paths;
         let table = &mut self.survey.topics[at].tables[table];
         table.shape.see(value);
         table.shape.see_key(key.as_ref().unwrap_or(&made.key));
         table.see(value, redact);
         if let Datum::Map(_) | Datum::Struct(_) = value.datum {
-            for path in paths {
-                let (schema, datum) = fields::at_path(path, value);
-                table.field(path, schema, datum, false, redact);
+            for path in table.headers.paths.clone() {
+                let (schema, datum) = fields::at_path(&path, value);
+                table.field(&path, schema, datum, false, redact);
             }
         }
     }
@@ -356,9 +373,9 @@ impl Surveyor {
         let text = String::from_utf8_lossy(text);
         let delimiter = String::from_utf8_lossy(row_delimiter);
         let line = text.split(&*delimiter).next().unwrap_or_default();
-        let separator = String::from_utf8_lossy(&self.layout.separator);
-        let lookup = &self.survey.topics[at].tables[table].lookup;
-        let names = match (&self.layout.listed, lookup) {
+        let table = &self.survey.topics[at].tables[table];
+        let separator = String::from_utf8_lossy(&table.headers.layout.separator);
+        let names = match (&table.headers.layout.listed, &table.lookup) {
             (Some(listed), _) => listed.clone(),
             (None, Lookup::Known(table)) => table.writable().map(|c| c.name.clone()).collect(),
             (None, _) => vec![],
@@ -424,9 +441,8 @@ impl Surveyor {
 
     /// Judges every column.
     pub fn finish(mut self) -> Survey {
-        let judge = Judge { layout: &self.layout, derived: &self.derived, paths: &self.paths };
         for table in self.survey.topics.iter_mut().flat_map(|topic| &mut topic.tables) {
-            table.columns = judge.columns(table);
+            table.columns = Judge { said: &table.headers }.columns(table);
         }
         self.survey
     }

@@ -2,16 +2,14 @@
 
 use crate::config::keys;
 use crate::mapping::columns::{Column, Table};
-use crate::mapping::layout::{Layout, OP};
+use crate::mapping::layout::OP;
 use crate::mapping::maker::Lookup;
 use crate::mapping::survey::fields::FieldUse;
-use crate::mapping::survey::{ColumnUse, ColumnVerdict, TableUse};
+use crate::mapping::survey::{ColumnUse, ColumnVerdict, Said, TableUse};
 
 /// By the headers of the loads.
 pub(super) struct Judge<'j> {
-    pub(super) layout: &'j Layout,
-    pub(super) derived: &'j [(String, String)],
-    pub(super) paths: &'j [String],
+    pub(super) said: &'j Said,
 }
 
 impl Judge<'_> {
@@ -24,8 +22,9 @@ impl Judge<'_> {
         };
         let others: Vec<&FieldUse> = table.fields.iter().filter(|field| !is_used(field)).collect();
         // A path is no name, and what paths do not reach is left out on purpose.
-        let others =
-            others.into_iter().filter(|field| !self.layout.by_path && !field.name.starts_with('$'));
+        let others = others
+            .into_iter()
+            .filter(|field| !self.said.layout.by_path && !field.name.starts_with('$'));
         let others: Vec<ColumnUse> = others.map(|field| self.extra(field, known)).collect();
         uses.extend(others);
         uses
@@ -50,7 +49,7 @@ impl Judge<'_> {
         table: &'t TableUse,
     ) -> (Option<String>, Option<&'t FieldUse>, ColumnVerdict) {
         let same = |name: &str| name.eq_ignore_ascii_case(&column.name);
-        if let Some((_, expression)) = self.derived.iter().find(|(name, _)| same(name)) {
+        if let Some((_, expression)) = self.said.derived.iter().find(|(name, _)| same(name)) {
             let why = "StarRocks computes it".to_owned();
             return (Some(expression.clone()), None, ColumnVerdict::Ok(why));
         }
@@ -60,14 +59,14 @@ impl Judge<'_> {
         if table.fields.is_empty() {
             return (None, None, ColumnVerdict::Warn("no record was read".to_owned()));
         }
-        let listed = self.layout.listed.as_ref();
+        let listed = self.said.layout.listed.as_ref();
         let place = listed.map(|names| names.iter().position(|name| same(name)));
         if let Some(None) = place {
             return (None, None, unlisted(column));
         }
-        if self.layout.by_path {
+        if self.said.layout.by_path {
             let at = place.flatten().or_else(|| position(column, table));
-            let Some(path) = at.and_then(|at| self.paths.get(at)) else {
+            let Some(path) = at.and_then(|at| self.said.paths.get(at)) else {
                 let why = "`json_root` or `jsonpaths` says where it stands".to_owned();
                 return (None, None, ColumnVerdict::Ok(why));
             };
@@ -95,7 +94,7 @@ impl Judge<'_> {
     }
 
     fn extra(&self, field: &FieldUse, table: &Table) -> ColumnUse {
-        let listed = self.layout.listed.iter().flatten().any(|name| *name == field.name);
+        let listed = self.said.layout.listed.iter().flatten().any(|name| *name == field.name);
         let verdict = match field.name.as_str() {
             OP | "__deleted" => ColumnVerdict::Ok("it says whether the row is deleted".to_owned()),
             _ if listed => ColumnVerdict::Ok("`sink.properties.columns` uses it".to_owned()),

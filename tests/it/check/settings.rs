@@ -302,12 +302,12 @@ pub(super) const CASES: &[Case] = &[
         "no room is left",
         "free some space",
     ),
-    dead_letters(
+    config(
         "dead letters that the run would read",
         || with_args(&["--on-error", "dlq", "--dlq", "orders"]),
-        Fails(2),
-        "its own dead letters",
-        "does not read",
+        "would take dead letters and is loaded as well",
+        "name another topic",
+        Misses,
     ),
     dead_letters(
         "bad records that nobody keeps",

@@ -105,7 +105,7 @@ impl TableRouter {
         let field = &self.key_field;
         let renamed = |schema: &Schema| {
             let mut def = schema.to_def();
-            (def.name, def.optional, def.default) = (Some(name), false, None);
+            def.name = Some(name);
             if let Some(field) = field {
                 def.add_field(field.as_str(), Schema::of(Type::String))?;
             }

@@ -418,7 +418,7 @@ impl Chain {
             }
             match link(config, alias) {
                 Ok(link) => links.push(link),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         if problems.is_empty() { Ok(Chain { links }) } else { Err(problems) }
@@ -545,21 +545,21 @@ fn split<'a>(
     Ok(Outcome::Many(out))
 }
 
-fn link(config: &Options, alias: &str) -> Result<Link, (String, Problem)> {
+fn link(config: &Options, alias: &str) -> Result<Link, Box<(String, Problem)>> {
     let options = config.under(&format!("transforms.{alias}."));
     let key = format!("transforms.{alias}.type");
     let Some(class) = options.string("type") else {
         let hint = format!("set `{key}` to the transform's Java class");
         let problem = Problem::usage(format!("transform `{alias}` has no class")).hint(hint);
-        return Err(("transforms".into(), problem));
+        return Err(Box::new(("transforms".into(), problem)));
     };
     let Some(known) = find(class) else {
         let what = format!("transform `{alias}` is `{class}`, which this program does not have");
-        return Err((key, Problem::usage(what).hint(missing_hint(class))));
+        return Err(Box::new((key, Problem::usage(what).hint(missing_hint(class)))));
     };
     let refused = |failure: Failure| {
         let what = format!("transform `{alias}` ({class}) cannot be configured");
-        (key.clone(), Problem::usage(what).cause(failure.message))
+        Box::new((key.clone(), Problem::usage(what).cause(failure.message)))
     };
     let transform = (known.build)(&options).map_err(refused)?;
     let condition = match (options.string("predicate"), options.string("negate")) {

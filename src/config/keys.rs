@@ -43,8 +43,6 @@ pub enum Status {
     Ignored(&'static str),
     /// Not known to this program; says what to do instead.
     Refused(&'static str),
-    /// Refused unless it has its default value; names what is missing.
-    NotYet(&'static str),
 }
 
 const MIB: i64 = 1024 * 1024;

@@ -229,11 +229,6 @@ fn check(name: &str, key: &keys::Key, entry: &Entry) -> Verdict {
             let what = format!("`{name}` cannot be set");
             Verdict::Wrong(Problem::usage(what).at(entry.place()).hint(instead))
         }
-        Status::NotYet(_) if value.is_empty() || key.default == Some(value) => Verdict::Fine,
-        Status::NotYet(missing) => {
-            let what = format!("starsink does not support {missing} yet");
-            Verdict::Wrong(Problem::usage(what).at(entry.place()))
-        }
         Status::Honoured | Status::Translated => match expected(key.kind, value) {
             None => Verdict::Fine,
             Some(expected) => {

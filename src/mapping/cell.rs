@@ -147,27 +147,24 @@ fn time_text(
 }
 
 fn whole(out: &mut Vec<u8>, value: i128, column: Option<&ColumnType>) -> Written {
-    match column {
-        Some(kind) => {
-            if let Some((least, most)) = kind.integer_range()
-                && !(least..=most).contains(&value)
-            {
-                return Err(Misfit::new("the number is out of its range", value.to_string()));
-            }
-            match kind {
-                ColumnType::Decimal { precision, scale } => {
-                    let digits = value.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
-                    if digits > precision.saturating_sub(*scale) {
-                        return Err(too_many_digits(&value.to_string()));
-                    }
-                }
-                ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_) => {
-                    return Err(Misfit::kind("a number"));
-                }
-                _ => {}
-            }
+    if let Some(kind) = column {
+        if let Some((least, most)) = kind.integer_range()
+            && !(least..=most).contains(&value)
+        {
+            return Err(Misfit::new("the number is out of its range", value.to_string()));
         }
-        None => {}
+        match kind {
+            ColumnType::Decimal { precision, scale } => {
+                let digits = value.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
+                if digits > precision.saturating_sub(*scale) {
+                    return Err(too_many_digits(&value.to_string()));
+                }
+            }
+            ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_) => {
+                return Err(Misfit::kind("a number"));
+            }
+            _ => {}
+        }
     }
     match i64::try_from(value) {
         Ok(value) => json_text::signed(out, value),

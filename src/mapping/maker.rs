@@ -327,14 +327,14 @@ struct Slot {
 impl Slot {
     /// A copied row that says it is a delete must not become a row of a table that knows none.
     #[inline]
-    fn refuse_delete(&self, row: &[u8]) -> Result<(), Refusal> {
+    fn refuse_delete(&self, row: &[u8]) -> Step<()> {
         if self.writer.knows_deletes() || memchr::memmem::find(row, b"\"__op\"").is_none() {
             return Ok(());
         }
         let text = String::from_utf8_lossy(row);
         let Ok(datum) = Reader::new(&text).datum() else { return Ok(()) };
         match self.writer.refused_delete(&datum) {
-            Some(unfit) => Err(unfit_refusal(&self.name, unfit)),
+            Some(unfit) => Err(unfit_refusal(&self.name, unfit).into()),
             None => Ok(()),
         }
     }

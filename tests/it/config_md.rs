@@ -54,7 +54,6 @@ fn status(key: &Key) -> String {
         Status::Translated => "translated".to_owned(),
         Status::Ignored(why) => format!("ignored: {why}"),
         Status::Refused(instead) => format!("refused: {instead}"),
-        Status::NotYet(_) => "refused: not supported yet".to_owned(),
     }
 }
 

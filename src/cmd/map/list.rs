@@ -108,7 +108,6 @@ fn status(status: Status) -> String {
         Status::Translated => "translated".to_owned(),
         Status::Ignored(why) => format!("ignored: {why}"),
         Status::Refused(instead) => format!("refused: {instead}"),
-        Status::NotYet(_) => "refused: not supported yet".to_owned(),
     }
 }
 

@@ -91,10 +91,10 @@ pub(super) fn prepare(
     if !orders.dry_run {
         consumer.refuse_connect_workers(&job.source.group)?;
     }
-    let registries = registries(job)?;
+    let [of_keys, of_values] = registries(job)?;
     let sources = Sources {
-        key: registries.0.clone().map(|registry| registry as Arc<dyn SchemaSource>),
-        value: registries.1.clone().map(|registry| registry as Arc<dyn SchemaSource>),
+        key: of_keys.clone().map(|registry| registry as Arc<dyn SchemaSource>),
+        value: of_values.clone().map(|registry| registry as Arc<dyn SchemaSource>),
     };
     let way = RowMaker::new(job, Arc::new(NoTables), &sources)?.way().clone();
     report(Event::Info(way.to_string()));
@@ -210,7 +210,7 @@ pub(super) fn prepare(
         counts_records,
         plan,
         makers,
-        registries: registries.0.into_iter().chain(registries.1).collect(),
+        registries: of_keys.into_iter().chain(of_values).collect(),
         target,
         topics,
         ends,
@@ -264,11 +264,11 @@ fn check_front_ends(
 }
 
 /// The schema registries of keys and values.
-fn registries(job: &Job) -> Result<(Option<Arc<Registry>>, Option<Arc<Registry>>), Problem> {
+fn registries(job: &Job) -> Result<[Option<Arc<Registry>>; 2], Problem> {
     let registry = |choice: &ConverterChoice| {
         choice.registry.as_ref().map(Registry::new).transpose().map(|made| made.map(Arc::new))
     };
-    Ok((registry(&job.records.key)?, registry(&job.records.value)?))
+    Ok([registry(&job.records.key)?, registry(&job.records.value)?])
 }
 
 /// Loading a row again changes nothing.

@@ -180,8 +180,8 @@ fn two_bounded_loads_and_a_tail_at_the_same_time_leave_each_other_alone() {
 #[test]
 fn a_number_of_records_is_counted_over_the_runs_of_one_command() {
     let Some(stage) = Stage::new("-c over several runs", &broker()) else { return };
-    let all = stage.put_rows(0, 3_000);
-    let some = ["-o", "beginning", "-c", "2000", "--flush-bytes", "60KB"];
+    let all = stage.put_rows(0, 10_000);
+    let some = ["-o", "beginning", "-c", "12000", "--flush-bytes", "60KB"];
     stage.fault(&json!({"op": "commit", "nth": 2, "times": 0, "do": "hold", "name": "middle"}));
     let file = stage.file();
     let args = [&["load", "-v", "--no-progress"][..], &some, &[file]].concat();
@@ -194,26 +194,26 @@ fn a_number_of_records_is_counted_over_the_runs_of_one_command() {
     stage.scene.starrocks.clear_faults().expect("faults are cleared");
     stage.scene.starrocks.release("middle").expect("released");
     let half = stage.ids().len();
-    assert!((1..2_000).contains(&half), "{half} rows: nothing is left to resume");
+    assert!((1..12_000).contains(&half), "{half} rows: nothing is left to resume");
 
     stage.load(&some).expect(0);
     let loaded = stage.ids();
-    assert_eq!(loaded.len(), 2_000, "as many as were asked for, over both runs");
+    assert_eq!(loaded.len(), 12_000, "as many as were asked for, over both runs");
     let distinct: BTreeSet<&u64> = loaded.iter().collect();
-    assert_eq!(distinct.len(), 2_000, "each once");
+    assert_eq!(distinct.len(), 12_000, "each once");
     let output = stage.load(&some).expect(0);
     let said = "an earlier run of the same command loaded everything";
     assert!(output.stdout.contains(said), "{}", output.stdout);
-    assert_eq!(stage.ids().len(), 2_000);
+    assert_eq!(stage.ids().len(), 12_000);
 
     // Another number is another command, with a count of its own.
     stage.load(&["-o", "beginning", "-c", "500"]).expect(0);
-    assert_eq!(stage.ids().len(), 2_500);
+    assert_eq!(stage.ids().len(), 12_500);
     // Without a start of its own a load goes on in the group, and each run counts for itself.
     stage.load(&["-c", "100"]).expect(0);
     stage.load(&["-c", "100"]).expect(0);
-    assert_eq!(stage.ids().len(), 2_700);
+    assert_eq!(stage.ids().len(), 12_700);
     stage.load(&[]).expect(0);
-    assert_eq!(stage.ids().len(), 2_500 + all.len());
+    assert_eq!(stage.ids().len(), 12_500 + all.len());
     stage.forget_logs();
 }

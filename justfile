@@ -31,6 +31,10 @@ ci:
 bench *ARGS:
     cargo run --release -p e2e --bin bench -- {{ARGS}}
 
+# What exactly once adds to the time of one batch, in round trips
+latency *ARGS:
+    cargo run --release -p e2e --bin bench -- {{ARGS}} latency
+
 # End-to-end suite against a real Kafka broker
 e2e *ARGS:
     tests/e2e/prerequisites
@@ -40,6 +44,11 @@ e2e *ARGS:
 soak KILLS="200" BROKERS="1":
     STARSINK_E2E_KILLS={{KILLS}} STARSINK_E2E_BROKERS={{BROKERS}} \
         cargo test --workspace --test e2e -- exactly_once::processes_killed --nocapture
+
+# The simulator over random schedules, both ways to load, for SECONDS; says how many and which seeds
+soak-sim SECONDS="600" SEED="1":
+    STARSINK_SIM_SECONDS={{SECONDS}} STARSINK_SIM_SEED={{SEED}} \
+        cargo test --release --workspace --lib delivery::sim -- --nocapture
 
 # A Kafka broker to play with, until interrupted
 kafka *ARGS:

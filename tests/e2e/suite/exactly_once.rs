@@ -305,3 +305,54 @@ fn a_process_frozen_for_longer_than_its_session_does_no_harm() {
     check_leftovers_expire(&stage);
     stage.forget_logs();
 }
+
+/// Each of three brokers dies in the middle of a batch, wherever that is: leaders and the coordinator
+/// move with it, a process is killed in between, the broker comes back.
+#[test]
+fn brokers_that_die_in_the_middle_of_a_batch_lose_and_double_nothing() {
+    let mut kafka = cluster(3);
+    let Some(stage) = Stage::new("brokers die", &kafka.bootstrap()) else { return };
+    let (mut dice, stop) = (Dice::new(seed()), AtomicBool::new(false));
+    let points = [
+        Point::Held("load", "be", "before"),
+        Point::Held("prepare", "be", "after"),
+        Point::Held("commit", "fe", "before"),
+        Point::Said("step 5: writing the intent"),
+        Point::Held("commit", "fe", "after"),
+        Point::Said("step 6: committing"),
+    ];
+    let produced = thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
+        let producers = stage.produce(scope, &stop);
+        let mut processes = [stage.tail(&[]), stage.tail(&[])];
+        for (n, point) in points.into_iter().enumerate() {
+            wait_for_progress(&stage, 2 * SOON);
+            let name = format!("broker{n}");
+            point.reach(&stage, &name, &processes[n % 2], &mut dice);
+            kafka.kill(n % 3);
+            thread::sleep(dice.millis(3_000));
+            if n >= 3 {
+                let fresh = stage.tail(&[]);
+                std::mem::replace(&mut processes[n % 2], fresh).kill();
+            }
+            stage.scene.starrocks.release(&name).expect("released");
+            wait_for_progress(&stage, 2 * SOON);
+            processes.iter_mut().for_each(Process::check_runs);
+            kafka.restart(n % 3).expect("it comes back");
+        }
+        stop.store(true, Ordering::Relaxed);
+        let produced = producers.produced();
+        stage.wait_for(&produced, 2 * SOON);
+        processes.into_iter().for_each(Process::stop);
+        produced
+    });
+    stage.check(&produced);
+    tell(&format!(
+        "{} brokers died, {} rows and {} changes: nothing lost, nothing doubled",
+        points.len(),
+        produced.ids.len(),
+        produced.changes
+    ));
+    check_leftovers_expire(&stage);
+    stage.forget_logs();
+}

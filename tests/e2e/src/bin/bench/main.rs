@@ -7,6 +7,8 @@
 /// A consumer that reads librdkafka's queue in batches.
 #[allow(unsafe_code, reason = "the batch queue has no safe interface; this is a yardstick only")]
 mod batch_queue;
+/// What exactly once adds to the time of one batch.
+mod latency;
 /// Running a process and measuring what it used.
 mod meter;
 /// A consumer that polls record by record.
@@ -51,7 +53,7 @@ struct Args {
     #[arg(long, default_value = "json")]
     shape: BenchShape,
     /// Who takes part
-    #[arg(long, value_delimiter = ',', default_value = "poll,batch-queue,starsink")]
+    #[arg(long, value_delimiter = ',', default_value = "poll,batch-queue,starsink,at-least-once")]
     contenders: Vec<Contender>,
     /// Kafka's version
     #[arg(long, default_value = "4.1.0")]
@@ -71,6 +73,12 @@ enum Part {
     Meter {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+    /// How much longer a batch takes exactly once: a mock Kafka whose every answer takes a while
+    Latency {
+        /// The time each answer of Kafka takes, in milliseconds
+        #[arg(long, default_value_t = 100)]
+        round_trip: u64,
     },
     /// Read so many records of a topic and end
     #[command(hide = true)]
@@ -138,18 +146,23 @@ enum Contender {
     BatchQueue,
     /// `starsink load` into the stand-in
     Starsink,
+    /// The same with `--delivery at-least-once`
+    AtLeastOnce,
 }
 
 fn main() -> Result<()> {
     let mut args = Args::parse();
     match args.part.take() {
         None => compare(&args),
+        Some(Part::Latency { round_trip }) => latency::measure(round_trip, args.repeat),
         Some(Part::Meter { command }) => meter::run_and_print(&command),
         Some(Part::Read { how, bootstrap, topic, partitions, rows }) => {
             let read = match how {
                 Contender::Poll => poll::read,
                 Contender::BatchQueue => batch_queue::read,
-                Contender::Starsink => anyhow::bail!("starsink is not a bare consumer"),
+                Contender::Starsink | Contender::AtLeastOnce => {
+                    anyhow::bail!("starsink is not a bare consumer")
+                }
             };
             read(&bootstrap, &topic, partitions, rows)
         }
@@ -187,13 +200,20 @@ fn compare(args: &Args) -> Result<()> {
     for compression in &args.compression {
         let runs = ground.race(*compression)?;
         println!("\n{}", table::render(&compression.to_string(), args.rows, &runs));
+        let of = |contender| {
+            args.contenders.iter().position(|c| *c == contender).map(|index| &runs[index])
+        };
+        if let (Some(exact), Some(least)) = (of(Contender::Starsink), of(Contender::AtLeastOnce)) {
+            println!("{}", table::cost(exact, least));
+        }
     }
     fs::remove_dir_all(&ground.dir).ok();
     Ok(())
 }
 
 fn starsink(args: &Args) -> Result<(Starsink, StarRocks)> {
-    anyhow::ensure!(args.contenders.contains(&Contender::Starsink), "not asked for");
+    let is_asked = |c: &Contender| matches!(c, Contender::Starsink | Contender::AtLeastOnce);
+    anyhow::ensure!(args.contenders.iter().any(is_asked), "not asked for");
     let program = Starsink::find()?;
     let starrocks = StarRocks::standin()?;
     starrocks.create_table("bench", &format!("({}) DUPLICATE KEY (id)", row::COLUMNS))?;
@@ -232,7 +252,8 @@ impl Ground<'_> {
 
     fn run(&self, contender: Contender, topic: &str, round: u32) -> Result<Usage> {
         match contender {
-            Contender::Starsink => self.run_starsink(topic, round),
+            Contender::Starsink => self.run_starsink(topic, round, "exactly-once"),
+            Contender::AtLeastOnce => self.run_starsink(topic, round, "at-least-once"),
             Contender::Poll | Contender::BatchQueue => {
                 let how = contender.to_possible_value().expect("no variant is skipped");
                 let me = std::env::current_exe().context("find this program")?;
@@ -244,24 +265,24 @@ impl Ground<'_> {
         }
     }
 
-    fn run_starsink(&self, topic: &str, round: u32) -> Result<Usage> {
+    fn run_starsink(&self, topic: &str, round: u32, delivery: &str) -> Result<Usage> {
         let Ok((program, starrocks)) = &self.starsink else { anyhow::bail!("does not take part") };
         starrocks.only_count("bench")?;
         let config = self.dir.join("starsink.properties");
-        fs::write(&config, self.config(starrocks, topic, round))
+        fs::write(&config, self.config(starrocks, topic, round, delivery))
             .context("write a configuration")?;
         let mut command = program.command();
-        command.arg("load").arg("--no-progress").arg(&config);
+        command.args(["load", "--no-progress", "--delivery", delivery]).arg(&config);
         let usage = meter::measure(&command, &self.dir)?;
         let loaded = starrocks.tally("bench")?.rows;
         anyhow::ensure!(loaded == self.args.rows, "loaded {loaded} rows of {}", self.args.rows);
         Ok(usage)
     }
 
-    /// A group of its own for each round, so that each begins at the beginning.
-    fn config(&self, starrocks: &StarRocks, topic: &str, round: u32) -> String {
+    /// A group of its own for each round and delivery, so that each begins at the beginning.
+    fn config(&self, starrocks: &StarRocks, topic: &str, round: u32, delivery: &str) -> String {
         let mut text = format!(
-            "name={topic}_{round}\n\
+            "name={topic}_{delivery}_{round}\n\
              connector.class=com.starrocks.connector.kafka.StarRocksSinkConnector\n\
              bootstrap.servers={}\n\
              topics={topic}\n\
@@ -299,6 +320,7 @@ impl Contender {
             Contender::Poll => "librdkafka poll",
             Contender::BatchQueue => "librdkafka batch queue",
             Contender::Starsink => "starsink load",
+            Contender::AtLeastOnce => "  at least once",
         }
     }
 }

@@ -40,6 +40,16 @@ pub(super) fn render(title: &str, rows: u64, all: &[Runs]) -> String {
     text
 }
 
+/// What exactly once costs, in rows per CPU-second against at least once.
+pub(super) fn cost(exact: &Runs, least: &Runs) -> String {
+    let cpu = |u: &Usage| u.user_s + u.system_s;
+    let ratio = Spread::of(least, cpu).median / Spread::of(exact, cpu).median;
+    format!(
+        "exactly once makes {:+.1} % rows per CPU-second against at least once",
+        (ratio - 1.0) * 100.0
+    )
+}
+
 fn line(text: &mut String, runs: &Runs, rows: u64, yardstick: Option<(Spread, Spread)>) {
     if runs.usages.is_empty() {
         writeln!(text, "{:<24}no figures", runs.label).expect("a String takes every write");

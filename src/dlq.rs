@@ -26,7 +26,7 @@ enum Out {
     Topic {
         to: DeadLetterTopic,
         /// `None` after a failure: a producer that gave up is not used again.
-        producer: Option<Producer>,
+        producer: Option<Box<Producer>>,
         transactional_id: Option<String>,
     },
 }
@@ -54,7 +54,7 @@ impl Writer {
                 if !producer.topic_exists()? {
                     producer.create_topic()?;
                 }
-                Out::Topic { to: to.clone(), producer: Some(producer), transactional_id }
+                Out::Topic { to: to.clone(), producer: Some(Box::new(producer)), transactional_id }
             }
         };
         let context_headers = letters.context_headers;
@@ -79,7 +79,7 @@ impl Writer {
                 let known = producer.take();
                 let client = match known {
                     Some(client) => client,
-                    None => Producer::connect(to, transactional_id.as_deref())?,
+                    None => Box::new(Producer::connect(to, transactional_id.as_deref())?),
                 };
                 match client.write(outgoing) {
                     Ok(()) => {
@@ -105,7 +105,7 @@ impl Writer {
         let client = match producer.take() {
             Some(client) => client,
             None => match Producer::connect(to, transactional_id.as_deref()) {
-                Ok(client) => client,
+                Ok(client) => Box::new(client),
                 Err(problem) => return Written::NotWritten(problem),
             },
         };

@@ -50,7 +50,7 @@ pub struct Stop {
 #[derive(Debug)]
 enum Inbox {
     Lane(lane::Said),
-    Load(loads::Done),
+    Load(Box<loads::Done>),
     /// What became of a batch's dead letters.
     DeadLetters {
         ticket: lane::Ticket,
@@ -128,7 +128,7 @@ impl Outbox {
     }
 
     fn load(&self, done: loads::Done) {
-        self.send(Inbox::Load(done));
+        self.send(Inbox::Load(Box::new(done)));
     }
 
     fn send(&self, message: Inbox) {

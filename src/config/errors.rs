@@ -33,7 +33,7 @@ pub(super) fn read(
             let target = target(settings, overrides, environment, &named, source)?;
             let context_headers =
                 is_true(settings, "errors.deadletterqueue.context.headers.enable");
-            OnBadRecord::SetAside(DeadLetters { target, context_headers })
+            OnBadRecord::SetAside(Box::new(DeadLetters { target, context_headers }))
         }
     };
     if overrides.dlq_exactly_once && !is_exactly_once(&on_bad_record) {

@@ -350,7 +350,7 @@ pub struct ErrorPolicy {
 pub enum OnBadRecord {
     Stop,
     Skip,
-    SetAside(DeadLetters),
+    SetAside(Box<DeadLetters>),
 }
 
 /// Where records that were set aside go, and how.

@@ -209,7 +209,7 @@ pub(super) fn run(
         }
         let keeper = match prepared.dead_letters {
             None => Keeper::Nobody,
-            Some(writer) if writer.is_transactional() => Keeper::WithOffsets(writer),
+            Some(writer) if writer.is_transactional() => Keeper::WithOffsets(Box::new(writer)),
             Some(writer) => {
                 let (sender, errands) = mpsc::sync_channel(1);
                 let outbox = outbox.clone();

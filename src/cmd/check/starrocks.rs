@@ -122,7 +122,7 @@ fn front_ends(job: &Job, lines: &Lines<Option<Found>>) -> bool {
 }
 
 /// Whether user and password are good and a BE is there; asks about a table of the job, or of nobody.
-fn access(job: &Job, client: &Client) -> Result<Option<Node>, Line> {
+fn access(job: &Job, client: &Client) -> Result<Option<Node>, Box<Line>> {
     let table = match &job.source.topics {
         Topics::Named(names) => {
             names.first().map(|topic| route::table(&job.routes, topic).to_owned())
@@ -141,23 +141,27 @@ fn access(job: &Job, client: &Client) -> Result<Option<Node>, Line> {
                 "StarRocks does not accept user `{}` at `{fe}` (HTTP 401)",
                 job.target.user
             );
-            Err(Line::wrong(Area::Auth, "login", text).cause(cause).hint(format!(
+            Err(Box::new(Line::wrong(Area::Auth, "login", text).cause(cause).hint(format!(
                 "the password came from {}; `--password-file FILE` overrides it",
                 job.target.password_origin
-            )))
+            ))))
         }
-        Ok(Access::NoBackend(cause)) => Err(Line::away(Area::Be, "BEs", "no BE can take a load")
-            .cause(cause)
-            .hint("start a BE or CN, or wait until one has registered, then rerun")),
+        Ok(Access::NoBackend(cause)) => Err(Box::new(
+            Line::away(Area::Be, "BEs", "no BE can take a load")
+                .cause(cause)
+                .hint("start a BE or CN, or wait until one has registered, then rerun"),
+        )),
         Ok(Access::Other(cause)) => {
             let text = format!("`{fe}` does not say where a load would go");
-            Err(Line::wrong(Area::Fe, "redirect", text)
-                .cause(cause)
-                .hint("give the FE's HTTP port, 8030 by default, without a proxy before it"))
+            Err(Box::new(
+                Line::wrong(Area::Fe, "redirect", text)
+                    .cause(cause)
+                    .hint("give the FE's HTTP port, 8030 by default, without a proxy before it"),
+            ))
         }
         Err(failure) => {
             let text = format!("`{}` does not answer", failure.address);
-            Err(Line::away(Area::Fe, "redirect", text).cause(failure.cause))
+            Err(Box::new(Line::away(Area::Fe, "redirect", text).cause(failure.cause)))
         }
     }
 }

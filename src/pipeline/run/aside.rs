@@ -54,7 +54,7 @@ pub(super) enum Keeper {
     /// A thread of its own: acknowledgements may take their time.
     Thread(SyncSender<Errand>),
     /// With the offsets, in one transaction, by the thread that commits offsets.
-    WithOffsets(Writer),
+    WithOffsets(Box<Writer>),
 }
 
 /// What the writing thread is asked for.

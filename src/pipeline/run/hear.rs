@@ -44,7 +44,7 @@ impl Run<'_> {
                 self.refused(ticket, refused);
                 Ok(())
             }
-            Inbox::Load(done) => self.answered(done),
+            Inbox::Load(done) => self.answered(*done),
             Inbox::DeadLetters { ticket, outcome } => self.letters_written(ticket, outcome),
         }
     }

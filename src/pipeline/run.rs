@@ -35,6 +35,7 @@ use crate::pipeline::{Inbox, Outbox, Stop};
 use crate::record::{Offset, OffsetRange, Partition};
 use aside::{Aside, Keeper};
 use prepare::prepare;
+use read::Astray;
 
 pub(super) use carry::machine_failed;
 pub use prepare::promise;
@@ -129,6 +130,8 @@ struct Run<'a> {
     last_progress: Instant,
     last_topics: Instant,
     released_by: Option<Instant>,
+    /// A position is being looked for again.
+    astray: Option<Astray>,
     waiting_for: Option<String>,
     /// When to say that the group lets us wait.
     patience: Option<Instant>,
@@ -267,6 +270,7 @@ pub(super) fn run(
             last_progress: now,
             last_topics: now,
             released_by: None,
+            astray: None,
             waiting_for: None,
             patience: Some(now + JOIN_PATIENCE),
         };

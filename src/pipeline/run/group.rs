@@ -19,7 +19,7 @@ use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions};
 use crate::record::{Offset, OffsetRange, Partition};
 
 /// A broker that is away comes back, or its partitions find another leader, within this time.
-const BROKER_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
     pub(super) fn serve_group(&mut self) -> Result<(), Problem> {
@@ -212,6 +212,7 @@ impl Run<'_> {
         }
         self.watched.watch(&self.assigned);
         let ends = self.search_ends(&starts);
+        self.astray = None;
         self.positions = Positions::new(&starts, ends.as_ref().unwrap_or(&self.ends));
         // What was given up does not count against `-c`.
         let live: u64 = self.batches.values().map(|batch| batch.records).sum();

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::config::job::Extent;
 use crate::delivery::Input;
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 use crate::kafka::ErrorCode;
 use crate::kafka::queue::{Entry as QueueEntry, Messages};
 use crate::pipeline::lane::{self, Ticket};
+use crate::pipeline::run::group::BROKER_PATIENCE;
 use crate::pipeline::run::prepare::rows_budget;
 use crate::pipeline::run::{Run, Stopping, lane_died};
 use crate::record::{Offset, Partition};
@@ -208,8 +209,15 @@ impl Run<'_> {
                 }
             }
         });
-        if let Some((partition, error)) = failed {
-            self.problem.get_or_insert_with(|| unreadable(&partition, error));
+        match failed {
+            Some((_, ErrorCode::AutoOffsetReset)) => {
+                let now = Instant::now();
+                self.astray.get_or_insert(Astray { since: now, due: now + LOOK_AGAIN });
+            }
+            Some((partition, error)) => {
+                self.problem.get_or_insert_with(|| unreadable(&partition, error));
+            }
+            None => {}
         }
         if !is_replay && most.is_some_and(|most| *read >= most) {
             self.positions.stop_here();
@@ -234,11 +242,68 @@ impl Run<'_> {
     }
 }
 
-fn unreadable(partition: &str, error: ErrorCode) -> Problem {
-    if error == ErrorCode::AutoOffsetReset {
-        return Problem::usage(format!("`{partition}` no longer holds the offset to read from"))
-            .cause("retention deleted it, or the topic was created again")
-            .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`");
+/// librdkafka gave a position up. That is no proof: a leader that has just been elected may not know yet
+/// how far its partition was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Astray {
+    since: Instant,
+    /// When to look again.
+    due: Instant,
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A position that is out of range for so long is.
+const OUT_OF_RANGE_FOR: Duration = Duration::from_secs(10);
+
+impl Run<'_> {
+    /// Looks whether the positions are within their partitions, and reads on from them if they are.
+    pub(super) fn find_positions(&mut self) -> Result<(), Problem> {
+        let Some(astray) = self.astray.filter(|astray| astray.due <= Instant::now()) else {
+            return Ok(());
+        };
+        let open = self.positions.open();
+        let mut outside = None;
+        for (partition, next) in &open {
+            let is_within = self.consumer.watermarks(partition).map(|(low, high)| {
+                // The end may lag behind for a moment.
+                (low <= *next, *next <= high)
+            });
+            match is_within {
+                Ok((true, true)) => {}
+                Ok(_) => outside = Some(lost_place(partition)),
+                Err(problem) => outside = Some(problem),
+            }
+        }
+        match outside {
+            None => {
+                self.astray = None;
+                if self.reading && self.assigned_in_kafka {
+                    self.consumer.assign(&open)?;
+                }
+                Ok(())
+            }
+            Some(problem) => {
+                let patience = match problem.kind {
+                    Kind::Unavailable => BROKER_PATIENCE,
+                    _ => OUT_OF_RANGE_FOR,
+                };
+                if astray.since.elapsed() > patience {
+                    return Err(problem);
+                }
+                self.waiting_for = Some(problem.what);
+                self.astray = Some(Astray { due: Instant::now() + LOOK_AGAIN, ..astray });
+                Ok(())
+            }
+        }
     }
+}
+
+fn lost_place(partition: &Partition) -> Problem {
+    Problem::usage(format!("`{partition}` no longer holds the offset to read from"))
+        .cause("retention deleted it, or the topic was created again")
+        .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`")
+}
+
+fn unreadable(partition: &str, error: ErrorCode) -> Problem {
     Problem::unavailable(format!("cannot read `{partition}`")).cause(error.to_string())
 }

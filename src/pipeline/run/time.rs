@@ -44,6 +44,7 @@ impl Run<'_> {
             self.released_by = None;
             self.feed(Input::DrainExpired)?;
         }
+        self.find_positions()?;
         if matches!(self.extent, Extent::Forever { .. })
             && self.last_topics.elapsed() > TOPICS_EVERY
         {

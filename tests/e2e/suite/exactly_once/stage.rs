@@ -24,7 +24,7 @@ use crate::scene::{Job, Scene, skip, wait_until};
 pub(super) const SESSION: Duration = Duration::from_secs(3);
 const PARTITIONS: u32 = 3;
 /// Rows per second into each of the two topics of rows.
-const ROWS_PER_SECOND: u32 = 250;
+const ROWS_PER_SECOND: u32 = 100;
 /// Ids of the second topic begin here in every partition, so that both can go to one table.
 const SECOND_TOPIC: u64 = 500_000_000;
 /// Keys per partition of the topic of changes: few, so that order matters.
@@ -227,18 +227,22 @@ impl Stage {
         tally(&self.rows) + tally(&self.keyed)
     }
 
-    /// Waits until as many rows have arrived as were produced.
+    /// Waits until as many rows have arrived as were produced; some must arrive `within` any such time.
     pub(super) fn wait_for(&self, produced: &Produced, within: Duration) {
         let all = produced.ids.len() as u64 + produced.changes;
-        let deadline = Instant::now() + within;
-        while self.arrived() < all {
+        let (mut arrived, mut since) = (self.arrived(), Instant::now());
+        while arrived < all {
+            thread::sleep(Duration::from_millis(100));
+            let now = self.arrived();
+            if now > arrived {
+                since = Instant::now();
+            }
+            arrived = now;
             assert!(
-                Instant::now() < deadline,
-                "{} of {all} rows after {within:?}; logs in {}",
-                self.arrived(),
+                since.elapsed() < within,
+                "{arrived} of {all} rows, and none in {within:?}; logs in {}",
                 self.logs.display()
             );
-            thread::sleep(Duration::from_millis(100));
         }
     }
 

@@ -199,7 +199,10 @@ fn compare(args: &Args) -> Result<()> {
     println!("{} rows of {bytes} bytes, {} partitions", args.rows, args.partitions);
     for compression in &args.compression {
         let runs = ground.race(*compression)?;
-        println!("\n{}", table::render(&compression.to_string(), args.rows, &runs));
+        println!(
+            "\n{}",
+            table::render(&compression.to_string(), args.rows, args.shape.bytes(), &runs)
+        );
         let of = |contender| {
             args.contenders.iter().position(|c| *c == contender).map(|index| &runs[index])
         };

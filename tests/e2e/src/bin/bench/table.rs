@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use e2e::row::JSON_BYTES;
-
 use super::meter::Usage;
 
 /// All runs of one contender on one topic.
@@ -21,8 +19,8 @@ impl Runs {
     }
 }
 
-/// The table of one topic; ratios are to the first contender.
-pub(super) fn render(title: &str, rows: u64, all: &[Runs]) -> String {
+/// The table of one topic with `rows` values of `bytes` bytes; ratios are to the first contender.
+pub(super) fn render(title: &str, rows: u64, bytes: usize, all: &[Runs]) -> String {
     let mut text = format!(
         "{title:<24}{:>22}{:>8}{:>22}{:>8}{:>8}{:>10}{:>8}{:>9}\n",
         "k rows/s", "MB/s", "CPU-s/M rows", "user", "system", "peak MiB", "time ×", "CPU ×"
@@ -32,7 +30,7 @@ pub(super) fn render(title: &str, rows: u64, all: &[Runs]) -> String {
     let cpu = |u: &Usage| (u.user_s + u.system_s) / million;
     let yardstick = all.first().map(|first| (Spread::of(first, wall), Spread::of(first, cpu)));
     for runs in all {
-        line(&mut text, runs, rows, yardstick);
+        line(&mut text, runs, rows, bytes, yardstick);
         for reason in &runs.failed {
             writeln!(text, "  {} {reason}", runs.label).expect("a String takes every write");
         }
@@ -50,7 +48,13 @@ pub(super) fn cost(exact: &Runs, least: &Runs) -> String {
     )
 }
 
-fn line(text: &mut String, runs: &Runs, rows: u64, yardstick: Option<(Spread, Spread)>) {
+fn line(
+    text: &mut String,
+    runs: &Runs,
+    rows: u64,
+    bytes: usize,
+    yardstick: Option<(Spread, Spread)>,
+) {
     if runs.usages.is_empty() {
         writeln!(text, "{:<24}no figures", runs.label).expect("a String takes every write");
         return;
@@ -69,7 +73,7 @@ fn line(text: &mut String, runs: &Runs, rows: u64, yardstick: Option<(Spread, Sp
         "{:<24}{:>22}{:>8.0}{:>22}{user:>8.2}{system:>8.2}{peak:>10.0}{time_ratio:>8.2}{cpu_ratio:>8.2}",
         runs.label,
         rate.show(0),
-        rate.median * 1e3 * JSON_BYTES as f64 / 1e6,
+        rate.median * 1e3 * bytes as f64 / 1e6,
         cpu.show(2),
     )
     .expect("a String takes every write");

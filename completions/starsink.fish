@@ -76,7 +76,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand load" -l redact-values
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s h -l help -d 'Print help'
-complete -c starsink -n "__fish_starsink_using_subcommand load" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand load" -s V -l version -d 'Print version; with -v also librdkafka\'s and its features'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -s n -l dry-run -d 'Read, convert and count what would be loaded, set aside and skipped; send nothing, commit nothing'
 complete -c starsink -n "__fish_starsink_using_subcommand load" -l restart -d 'Load a bounded run again from its start'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s o -l offset -d 'Where to begin if the group has no offset: beginning, end, s@MS, s@RFC3339 [default: beginning, or as consumer.auto.offset.reset says]' -r
@@ -121,7 +121,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand tail" -l redact-values
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand tail" -s h -l help -d 'Print help'
-complete -c starsink -n "__fish_starsink_using_subcommand tail" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand tail" -s V -l version -d 'Print version; with -v also librdkafka\'s and its features'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l sample -d 'Convert N records of each topic and compare them with the table; 0 reads none' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l only -d 'Only these: config, kafka, topics, registry, fe, query, be, auth, tables, columns, dlq, delivery' -r -f -a "config\t''
 kafka\t''
@@ -180,7 +180,7 @@ complete -c starsink -n "__fish_starsink_using_subcommand check" -l redact-value
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s q -l quiet -d 'Only warnings and errors; twice, only errors'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s v -l verbose -d 'Say more; twice, debug; three times, trace [env: STARSINK_LOG]'
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s h -l help -d 'Print help'
-complete -c starsink -n "__fish_starsink_using_subcommand check" -s V -l version -d 'Print version'
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s V -l version -d 'Print version; with -v also librdkafka\'s and its features'
 complete -c starsink -n "__fish_starsink_using_subcommand map" -l sample -d 'Records read per topic to see fields and types; 0 reads none' -r
 complete -c starsink -n "__fish_starsink_using_subcommand map" -l record -d 'Map the records of FILE instead of Kafka\'s; one JSON object a line, or the file is one value' -r -F
 complete -c starsink -n "__fish_starsink_using_subcommand map" -l expect -d 'Compare the rows with those of FILE, one JSON object a line; exit 4 with a diff if they differ' -r -F

@@ -445,7 +445,7 @@ pub struct Output {
     #[arg(short, long, action = ArgAction::Help)]
     help: Option<bool>,
 
-    /// Print version
+    /// Print version; with -v also librdkafka's and its features
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
 }

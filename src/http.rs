@@ -94,6 +94,11 @@ pub fn describe(error: &ureq::Error) -> (String, bool) {
         ureq::Error::Timeout(ureq::Timeout::Connect) => ("connection timed out".into(), false),
         ureq::Error::Timeout(ureq::Timeout::Resolve) => ("name lookup timed out".into(), false),
         ureq::Error::Timeout(phase) => (format!("no answer in time ({phase})"), true),
+        // OpenSSL's words for a first record that is no TLS.
+        ureq::Error::NativeTls(cause) if cause.to_string().contains("wrong version number") => (
+            "the port does not speak TLS; without it the address begins with `http://`".into(),
+            false,
+        ),
         ureq::Error::NativeTls(cause) => (format!("TLS: {cause}"), false),
         ureq::Error::Tls(cause) => (format!("TLS: {cause}"), false),
         ureq::Error::Protocol(_) => ("the answer is not HTTP".into(), true),
@@ -132,7 +137,30 @@ pub fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_port_without_tls_is_told_from_a_wrong_certificate() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            // Until the client goes away: a reset would hide the answer.
+            io::copy(&mut stream, &mut io::sink()).ok();
+        });
+        let second = Duration::from_secs(5);
+        let agent = config(&Tls::default(), second, second).build().new_agent();
+        let error = agent.get(format!("https://{address}/")).call().unwrap_err();
+        let (cause, sent) = describe(&error);
+        assert!(cause.contains("does not speak TLS") && cause.contains("`http://`"), "{cause}");
+        assert!(!sent);
+        server.join().unwrap();
+    }
 
     #[test]
     fn an_address_is_shown_without_what_may_be_secret() {

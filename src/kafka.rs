@@ -16,3 +16,11 @@ pub mod queue;
 pub mod sample;
 
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
+
+/// librdkafka's version and what it was built with, `2.12.1 (gzip,snappy,ssl,…)`.
+pub fn version() -> String {
+    let (_, version) = rdkafka::util::get_rdkafka_version();
+    let config = rdkafka::ClientConfig::new().create_native_config();
+    let features = config.and_then(|config| config.get("builtin.features"));
+    features.map_or(version.clone(), |features| format!("{version} ({features})"))
+}

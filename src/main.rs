@@ -5,11 +5,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use starsink::cli::{self, Cli, Command};
-use starsink::cmd;
+use starsink::{cmd, kafka};
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = Cli::try_parse().unwrap_or_else(|error| answer(&error)).command;
     let vars: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -21,6 +22,21 @@ fn main() -> ExitCode {
         Command::Completions { shell } => write(&cli::completions(shell)),
         Command::Man => cli::man().map_or(ExitCode::FAILURE, |page| write(&page)),
     }
+}
+
+/// Help, the version or a refusal, and the end; the version with `-v` names librdkafka's too.
+fn answer(error: &clap::Error) -> ! {
+    let is_verbose = |argument: String| {
+        argument == "--verbose"
+            || (argument.starts_with('-') && !argument.starts_with("--") && argument.contains('v'))
+    };
+    let code = error.exit_code();
+    // A closed stdout is the reader's choice.
+    let _ = error.print();
+    if error.kind() == ErrorKind::DisplayVersion && std::env::args().any(is_verbose) {
+        write(format!("librdkafka {}\n", kafka::version()).as_bytes());
+    }
+    std::process::exit(code)
 }
 
 /// A closed stdout is the reader's choice.

@@ -518,6 +518,10 @@ impl<'a> Translator<'a> {
                 let what = format!("`{name}` cannot be set: {OURS}");
                 self.problems.push(Problem::usage(what).at("`-X`"));
             }
+            "enable.partition.eof" => {
+                let what = "`enable.partition.eof` cannot be set: a `load` knows by it where a partition ends";
+                self.problems.push(Problem::usage(what).at("`-X`"));
+            }
             "group.protocol" if value != "classic" => {
                 let problem = Problem::usage("`group.protocol` must be `classic`").at("`-X`");
                 self.problems.push(problem);

@@ -502,11 +502,11 @@ impl Told<'_> {
 pub fn unreachable_node(what: &str, failure: &Failure) -> Problem {
     match &failure.named_by {
         Some(fe) if !failure.sent => Problem::unavailable(format!(
-            "FE `{fe}` sent the load on to BE `{}`, which this host cannot reach",
+            "FE `{fe}` sent the request on to `{}`, which this host cannot reach",
             failure.address
         ))
         .cause(failure.cause.clone())
-        .hint("every BE must be reachable on its HTTP port from here"),
+        .hint("every BE, and the leader FE, must be reachable on its HTTP port from here"),
         _ => Problem::unavailable(format!("{what}: no answer from `{}`", failure.address))
             .cause(failure.cause.clone()),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
@@ -22,6 +23,26 @@ pub(crate) fn check_generated(path: &str, text: &str) {
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(committed == text, "{path} is not current: run the tests with UPDATE=1");
+}
+
+#[test]
+fn the_version_said_aloud_names_librdkafka_and_what_it_can_do() {
+    let say = |arguments: &[&str]| {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_starsink"));
+        let output = command.args(arguments).output().expect("starsink runs");
+        assert!(output.status.success() && output.stderr.is_empty());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let plain = format!("starsink {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(say(&["-V"]), plain);
+    for aloud in [&["-V", "-v"][..], &["tail", "-vV"], &["--version", "--verbose"]] {
+        let said = say(aloud);
+        let of_library = said.strip_prefix(&plain).expect("the version comes first");
+        assert!(
+            of_library.starts_with("librdkafka 2.") && of_library.contains("sasl_scram"),
+            "{said}"
+        );
+    }
 }
 
 /// What clap answers to these arguments, at a fixed width.

@@ -670,6 +670,10 @@ fn librdkafka_s_own_properties_come_last_and_offsets_stay_ours() {
         told(&load(&[("enable.auto.commit", "true")]).expect_err("ours")),
         "error: `enable.auto.commit` cannot be set: offsets are committed with the loads\n  at: `-X`\n"
     );
+    assert_eq!(
+        told(&load(&[("enable.partition.eof", "false")]).expect_err("ours")),
+        "error: `enable.partition.eof` cannot be set: a `load` knows by it where a partition ends\n  at: `-X`\n"
+    );
 }
 
 #[test]

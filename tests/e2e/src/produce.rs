@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use crate::envelope;
@@ -136,6 +136,8 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// Value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
+    /// Name and value of its header, if it has one.
+    pub header: Option<(&'a str, &'a [u8])>,
     /// Milliseconds since 1970; now, if absent.
     pub timestamp_ms: Option<i64>,
 }
@@ -282,6 +284,8 @@ impl Sender {
             .set("enable.idempotence", "true")
             .set("linger.ms", "20")
             .set("batch.size", "1000000")
+            // The topic's own limit decides what is too large.
+            .set("message.max.bytes", "100000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144")
             .set("compression.codec", compression.to_string());
@@ -320,6 +324,7 @@ impl Sender {
                 partition: i32::try_from(row.partition)?,
                 key: Some(key.as_bytes()),
                 value: (!tombstone).then_some(value),
+                header: None,
                 timestamp_ms,
             },
         )
@@ -331,6 +336,9 @@ impl Sender {
         record.key = message.key;
         record.payload = message.value;
         record.timestamp = message.timestamp_ms;
+        if let Some((key, value)) = message.header {
+            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        }
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),

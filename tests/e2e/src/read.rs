@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::topics;
@@ -41,9 +41,50 @@ impl Record {
 /// Every record of committed transactions that `topic` holds now.
 pub fn all(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
     let ends = topics::watermarks(bootstrap, topic)?;
-    let mut list = TopicPartitionList::new();
+    let mut starts = vec![];
     for (partition, (low, _)) in ends.iter().enumerate() {
-        list.add_partition_offset(topic, i32::try_from(partition)?, Offset::Offset(*low))?;
+        starts.push((i32::try_from(partition)?, *low));
+    }
+    let consumer = reader(bootstrap, topic, &starts)?;
+    let (mut records, mut left) = (vec![], ends.len());
+    let deadline = Instant::now() + WITHIN;
+    while left > 0 {
+        if Instant::now() >= deadline {
+            bail!("`{topic}` was not read to its end within {WITHIN:?}");
+        }
+        match consumer.poll(Duration::from_millis(200)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
+            Some(Err(error)) => return Err(error).context("read a topic"),
+            Some(Ok(message)) => records.push(record(&message)),
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// The record at one place.
+pub fn at(bootstrap: &str, topic: &str, partition: i32, offset: i64) -> Result<Record> {
+    let consumer = reader(bootstrap, topic, &[(partition, offset)])?;
+    let deadline = Instant::now() + WITHIN;
+    while Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(200)) {
+            None => {}
+            Some(Ok(message)) if message.offset() == offset => return Ok(record(&message)),
+            Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => {
+                bail!("no record at {topic}[{partition}]@{offset}")
+            }
+            Some(Err(error)) => return Err(error).context("read a record"),
+        }
+    }
+    bail!("`{topic}` was not read within {WITHIN:?}")
+}
+
+/// A consumer that begins at these places.
+fn reader(bootstrap: &str, topic: &str, starts: &[(i32, i64)]) -> Result<BaseConsumer> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
     }
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -55,38 +96,21 @@ pub fn all(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
         .create()
         .context("make a consumer")?;
     consumer.assign(&list).context("assign")?;
-    let (mut records, mut left) = (vec![], ends.len());
-    let deadline = Instant::now() + WITHIN;
-    while left > 0 {
-        if Instant::now() >= deadline {
-            bail!("`{topic}` was not read to its end within {WITHIN:?}");
-        }
-        match consumer.poll(Duration::from_millis(200)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
-            Some(Err(error)) => return Err(error).context("read a topic"),
-            Some(Ok(message)) => records.push(Record {
-                partition: message.partition(),
-                offset: message.offset(),
-                key: message.key().map(<[u8]>::to_vec),
-                value: message.payload().map(<[u8]>::to_vec),
-                headers: message
-                    .headers()
-                    .iter()
-                    .flat_map(|headers| headers.iter())
-                    .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-                    .collect(),
-                timestamp_ms: message.timestamp().to_millis(),
-            }),
-        }
-    }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    Ok(records)
+    Ok(consumer)
 }
 
-/// The record at one place.
-pub fn at(bootstrap: &str, topic: &str, partition: i32, offset: i64) -> Result<Record> {
-    let all = all(bootstrap, topic)?;
-    let found = all.into_iter().find(|r| r.partition == partition && r.offset == offset);
-    found.with_context(|| format!("no record at {topic}[{partition}]@{offset}"))
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: message
+            .headers()
+            .iter()
+            .flat_map(|headers| headers.iter())
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect(),
+        timestamp_ms: message.timestamp().to_millis(),
+    }
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::scene::{Job, SOON, Scene, scaled, skip};
 
+/// One bad record among many, for each stage and each way in which StarRocks refuses a row.
+mod stages;
+
 const TABLE: &str = "(id BIGINT NOT NULL, city VARCHAR(10) NOT NULL, n INT)";
 
 /// A topic, a table and a place for dead letters.
@@ -19,6 +22,8 @@ struct Stage {
     topic: String,
     table: String,
     dead: String,
+    /// A load ends in this time.
+    within: Duration,
 }
 
 /// What one record of a test is.
@@ -38,7 +43,7 @@ impl Stage {
         let scene = Scene::new();
         let (topic, table) = (scene.topic("bad", partitions), scene.table("bad", definition));
         let dead = topics::fresh_name("dead");
-        Stage { scene, topic, table, dead }
+        Stage { scene, topic, table, dead, within: SOON }
     }
 
     fn put_all(&self, partition: i32, records: &[Put]) {
@@ -50,6 +55,7 @@ impl Stage {
                 value: Some(value.as_bytes()),
                 // A time of its own, and not so old that retention takes the record.
                 timestamp_ms: Some(an_hour_ago_ms()),
+                ..Message::default()
             })
             .collect();
         produce::put(&self.scene.bootstrap, &self.topic, &messages).expect("produced");
@@ -78,7 +84,8 @@ impl Stage {
     fn load(&self, job: &Job<'_>, args: &[&str], code: i32) -> (Output, Value) {
         let report = self.scene.dir.join("report.json");
         let shown = report.to_string_lossy().into_owned();
-        let output = job.load(&[args, &["--report", &shown]].concat()).expect(code);
+        let args = [args, &["--report", &shown]].concat();
+        let output = job.load_within(self.within, &args).expect(code);
         let report: Value =
             serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
         balances(&report);
@@ -123,105 +130,6 @@ fn balances(report: &Value) {
         let read = book["read"].as_u64().expect("read") + book["gaps"].as_u64().expect("gaps");
         assert_eq!(span, read, "{book}");
     }
-}
-
-/// One bad record among many: the others are in the table, it is a dead letter.
-#[track_caller]
-fn one_bad(definition: &str, bad: &str, settings: &[(&str, &str)], stage_name: &str, words: &str) {
-    let rows = scaled("STARSINK_E2E_BAD_ROWS", 5_000);
-    let stage = Stage::new(1, definition);
-    let at = rows * 2 / 3;
-    stage.put(rows, bad, &[at]);
-    let job = settings.iter().fold(stage.job(), |job, (key, value)| job.set(key, value));
-    let (output, report) = stage.load(&job, &["--dlq", &stage.dead], 3);
-    assert_eq!(stage.count(), rows - 1, "{}", output.stdout);
-    let letters = stage.check_letters(&[at]);
-    let header = |name: &str| letters[0].header(name).unwrap_or_default();
-    assert_eq!(header("__connect.errors.stage"), stage_name);
-    assert_eq!(header("__connect.errors.topic"), stage.topic);
-    let all = format!(
-        "{:?}",
-        letters[0]
-            .headers
-            .iter()
-            .map(|(n, v)| {
-                (n.clone(), String::from_utf8_lossy(v.as_deref().unwrap_or_default()).into_owned())
-            })
-            .collect::<Vec<_>>()
-    );
-    assert!(all.contains(words), "no `{words}` in {all}");
-    assert_eq!(report["set_aside"], 1);
-    assert_eq!(report["reasons"][0]["count"], 1);
-    assert!(output.stdout.contains(&format!("set aside: 1 record in topic `{}`", stage.dead)));
-    eprintln!("{stage_name}: {} loads more for 1 of {rows}", report["extra_loads"]);
-    // Nothing is left to do, and nothing is doubled.
-    stage.load(&job, &["--dlq", &stage.dead], 0);
-    assert_eq!((stage.count(), stage.letters().len()), (rows - 1, 1));
-}
-
-#[test]
-fn a_value_that_is_no_json_object_is_set_aside() {
-    one_bad(
-        TABLE,
-        "not json",
-        &[],
-        "VALUE_CONVERTER",
-        "org.apache.kafka.connect.json.JsonConverter",
-    );
-}
-
-#[test]
-fn a_record_that_a_transform_refuses_is_set_aside() {
-    one_bad(
-        TABLE,
-        r#"{"id":"x","city":"Oslo"}"#,
-        &[
-            ("transforms", "c"),
-            ("transforms.c.type", "org.apache.kafka.connect.transforms.Cast$Value"),
-            ("transforms.c.spec", "id:int64"),
-        ],
-        "TRANSFORMATION",
-        "org.apache.kafka.connect.transforms.Cast",
-    );
-}
-
-#[test]
-fn a_row_with_null_in_a_not_null_column_is_found_and_set_aside() {
-    one_bad(TABLE, r#"{"id":7}"#, &[], "TASK_PUT", "NULL value in non-nullable column 'city'");
-}
-
-#[test]
-fn a_row_whose_text_is_too_long_is_found_and_set_aside() {
-    let bad = r#"{"id":7,"city":"Llanfairpwllgwyngyll"}"#;
-    one_bad(TABLE, bad, &[], "TASK_PUT", "rejects");
-}
-
-#[test]
-fn a_row_that_strict_mode_refuses_is_found_and_set_aside() {
-    let bad = r#"{"id":7,"city":"Oslo","n":"many"}"#;
-    let strict = [("sink.properties.strict_mode", "true")];
-    one_bad(TABLE, bad, &strict, "TASK_PUT", "__starsink.errors.starrocks");
-}
-
-#[test]
-fn a_row_with_too_long_a_primary_key_is_found_and_set_aside() {
-    let table = "(city VARCHAR(500) NOT NULL, id BIGINT, n INT) PRIMARY KEY (city, id)";
-    let bad = format!(r#"{{"id":7,"city":"{}"}}"#, "x".repeat(200));
-    let rows = 300;
-    let stage = Stage::new(1, table);
-    let records: Vec<Put> =
-        (0..rows).map(|id| (None, if id == 250 { bad.clone() } else { good(id) })).collect();
-    stage.put_all(0, &records);
-    stage.load(&stage.job(), &["--dlq", &stage.dead], 3);
-    assert_eq!(stage.count(), rows - 1);
-    stage.check_letters(&[250]);
-}
-
-#[test]
-fn a_document_that_starrocks_cannot_parse_is_found_and_set_aside() {
-    // Deeper than the stand-in's parser goes.
-    let deep = format!(r#"{{"id":7,"city":"Oslo","x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-    one_bad(TABLE, &deep, &[], "TASK_PUT", "arse json");
 }
 
 #[test]

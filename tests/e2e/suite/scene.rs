@@ -180,9 +180,14 @@ impl Job<'_> {
 
     /// Runs `starsink load` with more arguments to its end.
     pub(crate) fn load(&self, args: &[&str]) -> Output {
+        self.load_within(SOON, args)
+    }
+
+    /// The same with more patience, or less.
+    pub(crate) fn load_within(&self, within: Duration, args: &[&str]) -> Output {
         let file = self.file();
         let args = [&["load", "--no-progress"], args, &[&file]].concat();
-        self.scene.starsink.run(&args, "", SOON).expect("starsink runs")
+        self.scene.starsink.run(&args, "", within).expect("starsink runs")
     }
 
     /// Starts `starsink` with these arguments and the file.

@@ -465,6 +465,12 @@ impl RowMaker {
         }
     }
 
+    /// For people who want to see all of a record, also what no row will hold.
+    pub fn whole_envelopes(mut self) -> RowMaker {
+        self.value.leave_out_of_envelopes(&[]);
+        self
+    }
+
     /// Converts and transforms a record, whatever its way, and stops before the columns: for people
     /// who want to see. `watch` is called with the converted record and after each transform.
     pub fn trace<'r>(

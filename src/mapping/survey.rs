@@ -210,7 +210,7 @@ impl Surveyor {
         sources: &Sources,
         wants: Wants,
     ) -> Result<Surveyor, Problem> {
-        let maker = RowMaker::new(job, Arc::clone(&tables), sources)?;
+        let maker = RowMaker::new(job, Arc::clone(&tables), sources)?.whole_envelopes();
         let options: Options = [("schemas.enable", "false")].into_iter().collect();
         let plain = JsonConverter::compile(&options).expect("these options are legal");
         Ok(Surveyor {

@@ -8,10 +8,11 @@ use crate::mapping::plan::Op;
 use crate::mapping::survey::{
     ColumnUse, ColumnVerdict, Outcome, Place, RefusedUse, Step, Survey, TableUse, TopicUse,
 };
-use crate::report::table::{Table, cut, printable};
+use crate::report::table::{Table, cut, printable, wrapped};
 use crate::report::units::grouped;
 
-/// A value is cut to this width, so that a verdict still finds room.
+/// A value is cut to this width, so that a verdict still finds room; so are the strings in a record
+/// that a terminal shows.
 const SAMPLE_WIDTH: usize = 40;
 
 /// The whole survey as lines. `width`: the terminal's, where there is one.
@@ -81,9 +82,19 @@ fn counts(table: &TableUse) -> String {
 
 /// "100 records: 2 tombstone, 1 refused".
 fn others(topic: &TopicUse) -> String {
-    let refused: u64 = topic.refused.iter().map(|refused| refused.records).sum();
+    let routed = |refused: &&RefusedUse| refused.refusal.stage == Stage::Routing;
+    let count = |refused: &RefusedUse| refused.records;
+    let missing = topic.tables.iter().any(|table| matches!(table.lookup, Lookup::Missing(_)));
+    let homeless: u64 = match missing {
+        true => topic.refused.iter().filter(routed).map(count).sum(),
+        false => 0,
+    };
+    let refused = topic.refused.iter().map(count).sum::<u64>() - homeless;
     let skipped = topic.skipped.iter().map(|(why, count)| format!("{} {why}", grouped(*count)));
     let mut parts: Vec<String> = skipped.collect();
+    if homeless > 0 {
+        parts.push(format!("{} for a table that does not exist", grouped(homeless)));
+    }
     if refused > 0 {
         parts.push(format!("{} refused", grouped(refused)));
     }
@@ -130,6 +141,7 @@ fn source(column: &ColumnUse) -> Option<String> {
 }
 
 /// Each record before and after each transform, and what became of it; of a step only what it changed.
+/// In a terminal of `width` columns long strings are cut and lines wrapped; without one all is whole.
 pub fn steps(survey: &Survey, width: Option<usize>) -> Vec<String> {
     let mut places: Vec<&Place> = vec![];
     let of_outcomes = survey.outcomes.iter().map(|(place, _)| place);
@@ -153,10 +165,32 @@ pub fn steps(survey: &Survey, width: Option<usize>) -> Vec<String> {
         lines.extend(outcomes.map(|(_, outcome)| format!("  → {}", outcome_line(outcome))));
     }
     let fit = |line: String| match width {
-        Some(width) => cut(&printable(&line), width),
-        None => printable(&line),
+        Some(width) => wrapped(&with_short_strings(&printable(&line)), width, indent + 4),
+        None => vec![printable(&line)],
     };
-    lines.into_iter().map(fit).collect()
+    lines.into_iter().flat_map(fit).collect()
+}
+
+/// JSON with its long strings cut; text around it stays.
+fn with_short_strings(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find('"') {
+        let (before, string) = rest.split_at(begin + 1);
+        let mut escaped = false;
+        let end = string.find(|letter| {
+            let ends = letter == '"' && !escaped;
+            escaped = letter == '\\' && !escaped;
+            ends
+        });
+        let Some(end) = end else { break };
+        out.push_str(before);
+        out.push_str(&cut(&string[..end], SAMPLE_WIDTH));
+        out.push('"');
+        rest = &string[end + 1..];
+    }
+    out.push_str(rest);
+    out
 }
 
 fn step_name(step: &Step) -> String {

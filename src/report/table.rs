@@ -99,6 +99,24 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// A text on as many lines as `width` columns ask for, those after the first indented by `hang`.
+pub fn wrapped(text: &str, width: usize, hang: usize) -> Vec<String> {
+    // Half a line is the least that anybody can read.
+    let hang = hang.min(width / 2);
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for letter in text.chars() {
+        let more = letter.width().unwrap_or(0);
+        if used + more > width && used > hang {
+            lines.push(" ".repeat(hang));
+            used = hang;
+        }
+        lines.last_mut().expect("there is one").push(letter);
+        used += more;
+    }
+    lines
+}
+
 /// Marks that turn the reading direction, and could hide what a line says.
 fn is_direction(letter: char) -> bool {
     matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -107,6 +125,15 @@ fn is_direction(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_wrapped_by_columns_and_lose_nothing() {
+        assert_eq!(wrapped("short", 10, 2), ["short"]);
+        assert_eq!(wrapped("0123456789abcdefghi", 10, 2), ["0123456789", "  abcdefgh", "  i"]);
+        assert_eq!(wrapped("北京北京北京", 5, 1), ["北京", " 北京", " 北京"]);
+        // However narrow the terminal, it ends.
+        assert_eq!(wrapped("北京", 1, 9), ["北", "京"]);
+    }
 
     fn table(rows: &[[&str; 3]]) -> Table {
         let mut table = Table::new(&["a", "bb", "c"]);

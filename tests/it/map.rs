@@ -140,6 +140,38 @@ fn a_mapping_test_passes_or_shows_what_differs() {
     check("expect_absent", &[&cities[..], &["no/such.ndjson", CITIES]].concat(), "");
 }
 
+/// A member that no row will hold, which a load leaves out from the second record of a schema on.
+#[test]
+fn each_step_shows_the_whole_record() {
+    let schema = r#"{"type":"struct","optional":false,"name":"shop.public.orders.Envelope","fields":[
+        {"field":"before","type":"struct","optional":true,"fields":[{"field":"id","type":"int32","optional":false}]},
+        {"field":"after","type":"struct","optional":true,"fields":[{"field":"id","type":"int32","optional":false}]},
+        {"field":"source","type":"struct","optional":false,"fields":[{"field":"lsn","type":"int64","optional":false}]},
+        {"field":"op","type":"string","optional":false}]}"#;
+    let records: Vec<String> = (1..=3)
+        .map(|id| {
+            let payload = format!(
+                r#"{{"before":null,"after":{{"id":{id}}},"source":{{"lsn":{id}00}},"op":"c"}}"#
+            );
+            format!(r#"{{"schema":{},"payload":{payload}}}"#, schema.replace(['\n', ' '], ""))
+        })
+        .collect();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (file, config) = (dir.join("whole.ndjson"), dir.join("whole.properties"));
+    std::fs::write(&file, records.join("\n")).expect("it is written");
+    let orders = std::fs::read_to_string(ORDERS).expect("a fixture");
+    let with_schemas = orders.replace("schemas.enable=false", "schemas.enable=true");
+    std::fs::write(&config, with_schemas).expect("it is written");
+    let (file, config) = (file.to_str().expect("text"), config.to_str().expect("text"));
+    let output = run(&["--offline", "--record", file, "-v", config], "");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    for id in 1..=3 {
+        let converted = format!(r#""after":{{"id":{id}}},"source":{{"lsn":{id}00}}"#);
+        assert!(stdout.contains(&converted), "{stdout}");
+    }
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+}
+
 #[test]
 fn what_offline_needs_is_said() {
     check("offline_alone", &["--offline", "--ddl", CITIES], "");

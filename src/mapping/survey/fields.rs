@@ -124,7 +124,9 @@ fn says_delete<'v, 'a: 'v>(member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bo
 fn shown(schema: Option<&Schema>, datum: &Datum<'_>) -> String {
     let text = match datum {
         Datum::String(text) => text.to_string(),
-        _ => json(schema, datum, Times::Text),
+        Datum::Array(_) | Datum::Map(_) | Datum::Struct(_) => json(schema, datum, Times::Text),
+        // A date, a time or base64, whose letters need no escape.
+        _ => json(schema, datum, Times::Text).trim_matches('"').to_owned(),
     };
     let mut shown: String = text.chars().take(SAMPLE_LETTERS).collect();
     if shown.len() < text.len() {

@@ -119,13 +119,10 @@ impl Judge<'_> {
         }
     }
 
-    /// Columns that the rows would need, where the table's own are not known.
+    /// Columns that the rows would need, where the table's own are not known. That a table is missing
+    /// is said of the table, once.
     fn inferred(&self, table: &TableUse) -> Vec<ColumnUse> {
         let inferred = table.shape.columns();
-        let verdict = match &table.lookup {
-            Lookup::Missing(_) => ColumnVerdict::Fail("the table does not exist".to_owned()),
-            _ => ColumnVerdict::Unknown,
-        };
         let fields = table.fields.iter().filter(|field| !field.name.starts_with('$'));
         fields
             .map(|field| {
@@ -136,7 +133,7 @@ impl Judge<'_> {
                     source: Some(field.name.clone()),
                     source_kind: field.kind.clone(),
                     sample: field.sample.clone(),
-                    verdict: verdict.clone(),
+                    verdict: ColumnVerdict::Unknown,
                 }
             })
             .collect()

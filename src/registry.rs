@@ -30,6 +30,8 @@ const MOST_KEPT: usize = 10_000;
 const MISSING_LIFE: Duration = Duration::from_secs(10);
 /// Schemas that one may refer to, all in all.
 const MOST_REFERENCES: usize = 1_000;
+/// Kafka Connect's first pause before a converter is tried again.
+const FIRST_PAUSE_AGAIN: Duration = Duration::from_millis(300);
 /// A token is renewed this long before it ends.
 const TOKEN_RESERVE_MS: i64 = 30_000;
 
@@ -43,6 +45,8 @@ pub struct Registry {
     tokens: Option<(TokenSource, Mutex<Option<Token>>)>,
     closed: Mutex<bool>,
     close: Condvar,
+    /// Why a schema is waited for at the moment.
+    away: Mutex<Option<String>>,
 }
 
 enum Known {
@@ -84,6 +88,7 @@ impl Registry {
             tokens,
             closed: Mutex::new(false),
             close: Condvar::new(),
+            away: Mutex::new(None),
         })
     }
 
@@ -91,6 +96,11 @@ impl Registry {
     pub fn close(&self) {
         *locked(&self.closed) = true;
         self.close.notify_all();
+    }
+
+    /// Why a lane waits for a schema now, if one does.
+    pub fn waits(&self) -> Option<String> {
+        locked(&self.away).clone()
     }
 
     /// The latest schema of a subject; `None` where the registry knows no such subject.
@@ -185,6 +195,31 @@ impl Registry {
 
     /// One GET, from whichever address answers, until one does or patience ends.
     fn ask(&self, path: &str) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let mut tries = 0;
+        let mut pause = FIRST_PAUSE_AGAIN;
+        let outcome = loop {
+            let failure = match self.ask_in_rounds(path, &mut tries) {
+                Err(failure) if failure.exception == Exception::Retriable => failure,
+                outcome => break outcome,
+            };
+            let again = self.settings.again;
+            let left = again.within.map(|within| within.saturating_sub(began.elapsed()));
+            if left == Some(Duration::ZERO) {
+                break Err(failure);
+            }
+            let wait = pause.min(again.longest_pause).min(left.unwrap_or(Duration::MAX));
+            if let Err(ended) = self.wait(wait) {
+                break Err(ended);
+            }
+            pause = pause.saturating_mul(2);
+        };
+        *locked(&self.away) = None;
+        outcome
+    }
+
+    /// What the registry's own settings allow: some rounds over its addresses.
+    fn ask_in_rounds(&self, path: &str, tries: &mut u64) -> Result<Answer, Failure> {
         let mut pause = self.settings.first_pause;
         let mut last = None;
         for round in 0..=self.settings.max_retries {
@@ -192,12 +227,15 @@ impl Registry {
                 self.wait(pause)?;
                 pause = (pause * 2).min(self.settings.longest_pause);
             }
+            *tries += 1;
             match self.ask_each(path)? {
                 Ok(answer) => return Ok(answer),
-                Err(why) => last = Some(why),
+                Err(why) => {
+                    *locked(&self.away) = Some(format!("schema registry: {why}"));
+                    last = Some(why);
+                }
             }
         }
-        let tries = self.settings.max_retries.saturating_add(1);
         let why = last.unwrap_or_default();
         Err(Failure::new(
             Exception::Retriable,

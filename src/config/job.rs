@@ -114,6 +114,22 @@ pub struct Registry {
     /// Pause before the second round; doubles from there.
     pub first_pause: Duration,
     pub longest_pause: Duration,
+    /// What follows when all these rounds failed.
+    pub again: Again,
+}
+
+/// How long what failed for a time only is tried again (`errors.retry.timeout`,
+/// `errors.retry.delay.max.ms`), as Kafka Connect does around a converter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Counted from the first try; zero: it is not; `None`: for ever.
+    pub within: Option<Duration>,
+    pub longest_pause: Duration,
+}
+
+impl Again {
+    /// One round of tries is enough.
+    pub const NEVER: Again = Again { within: Some(Duration::ZERO), longest_pause: Duration::ZERO };
 }
 
 /// What a registry is shown to be let in.

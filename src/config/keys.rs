@@ -132,8 +132,8 @@ pub const KEYS: &[Key] = &[
     key("errors.deadletterqueue.context.headers.enable", Boolean, Some("true"), Honoured, "Whether the headers of a dead letter say where it came from and why; on unless it is `false`, where Kafka Connect has it off: `load --replay` drops repeats by these headers."),
     key("errors.log.enable", Boolean, Some("false"), Honoured, "Tells every record that is skipped or set aside, not only the first of a kind."),
     key("errors.log.include.messages", Boolean, Some("false"), Honoured, "Shows the beginning of the record's value as well; its place is always told."),
-    key("errors.retry.timeout", Integer { least: -1, most: i64::MAX }, Some("0"), Ignored("no converter here fails for a time only"), "Milliseconds to retry a converter."),
-    key("errors.retry.delay.max.ms", Integer { least: -1, most: i64::MAX }, Some("60000"), Ignored("no converter here fails for a time only"), "Longest pause between such retries."),
+    key("errors.retry.timeout", Integer { least: -1, most: i64::MAX }, Some("0"), Honoured, "Milliseconds to go on asking a schema registry that is away, beside its own `max.retries`, before the run ends; -1: for ever. Nothing else in a converter or transform fails for a time only; loads have `sink.maxretries`."),
+    key("errors.retry.delay.max.ms", Integer { least: -1, most: i64::MAX }, Some("60000"), Honoured, "Longest pause in milliseconds between such questions; the first is 300 ms, each following one twice as long."),
 
     // Kafka.
     key("bootstrap.servers", List, None, Honoured, "Kafka brokers, `HOST:PORT` separated by commas."),

@@ -47,7 +47,24 @@ pub(super) fn read(
     };
     let records = Records { key, value, header, chain: options, tombstones, new_fields };
     note_text(settings, &records, format, &chain);
+    note_retries(settings, &records);
     records
+}
+
+/// Only a schema registry fails for a time only.
+fn note_retries(settings: &mut Settings, records: &Records) {
+    const TIMEOUT: &str = "errors.retry.timeout";
+    let asks = records.key.registry.is_some() || records.value.registry.is_some();
+    let Some(entry) = settings.filled(TIMEOUT).filter(|entry| !asks && entry.value.trim() != "0")
+    else {
+        return;
+    };
+    let text = format!(
+        "`{TIMEOUT}` has nothing to repeat: no converter here asks a schema registry, and no other step \
+         fails for a time only"
+    );
+    let note = Note::info(text).at(entry.place());
+    settings.notes.push(note);
 }
 
 fn chain_options(settings: &Settings) -> Options {

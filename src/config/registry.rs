@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::Environment;
 use crate::config::entry::{Entry, Note};
-use crate::config::job::{OAuth, Registry, RegistryLogin};
+use crate::config::job::{Again, OAuth, Registry, RegistryLogin};
 use crate::config::settings::{Settings, choice, split_list};
 use crate::error::Problem;
 use crate::http::{self, Tls};
@@ -33,6 +33,7 @@ pub fn read(
     let max_retries = reader.number("max.retries", 3);
     let first_pause = reader.number("retries.wait.ms", 1_000);
     let longest_pause = reader.number("retries.max.wait.ms", 20_000);
+    let again = again(reader.settings);
     reader.rest();
     let origin = reader.entry("schema.registry.url").map(super::build::said_at)?;
     let millis = |number: u32| Duration::from_millis(number.into());
@@ -48,6 +49,17 @@ pub fn read(
         max_retries: max_retries?,
         first_pause: millis(first_pause?),
         longest_pause: millis(longest_pause?),
+        again: again?,
+    })
+}
+
+/// Kafka Connect's own patience, for every converter of the job.
+fn again(settings: &mut Settings) -> Option<Again> {
+    let within = settings.number("errors.retry.timeout")?;
+    let longest_ms = settings.number("errors.retry.delay.max.ms")?;
+    Some(Again {
+        within: u64::try_from(within).ok().map(Duration::from_millis),
+        longest_pause: Duration::from_millis(u64::try_from(longest_ms).unwrap_or_default()),
     })
 }
 

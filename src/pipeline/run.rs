@@ -33,6 +33,7 @@ use crate::pipeline::positions::Positions;
 use crate::pipeline::refuse::Refused;
 use crate::pipeline::{Inbox, Outbox, Stop};
 use crate::record::{Offset, OffsetRange, Partition};
+use crate::registry::Registry;
 use aside::{Aside, Keeper};
 use prepare::prepare;
 use read::Astray;
@@ -98,6 +99,7 @@ struct Run<'a> {
     origins: BTreeMap<Partition, Offset>,
     /// Where the topics of an endless run end.
     watched: &'a Ends,
+    registries: &'a [Arc<Registry>],
     positions: Positions,
     /// No reading before the machine says so, nor while a batch is being given up.
     reading: bool,
@@ -244,6 +246,7 @@ pub(super) fn run(
             assigned_in_kafka: false,
             origins: BTreeMap::new(),
             watched: &watched,
+            registries: &prepared.registries,
             positions: Positions::default(),
             reading: false,
             filling: None,

@@ -96,6 +96,12 @@ fn what_contradicts_itself_is_refused() {
          hint: `--dlq` takes a file where its name holds a `/` or ends in `.ndjson` or `.jsonl`\n",
     );
     check_refused(
+        "producer.bootstrap.servers=elsewhere:9092\n",
+        &Overrides { dlq_exactly_once: true, ..dlq("dead") },
+        "error: exactly-once dead letters must go to the cluster that holds the offsets\n\
+         hint: leave `producer.bootstrap.servers` out\n",
+    );
+    check_refused(
         "",
         &Overrides { dlq_exactly_once: true, ..dlq("./dead") },
         "error: `--dlq-delivery exactly-once` needs a dead-letter topic\n\
@@ -183,4 +189,15 @@ fn a_limit_of_errors_is_a_number_or_a_share() {
     for refused in ["-1", "101%", "x", "5 %%", "nan%"] {
         assert!(parsed(refused).is_err(), "{refused}");
     }
+}
+
+#[test]
+fn retries_without_anything_to_repeat_are_told() {
+    let text = format!("{COMPLETE}errors.retry.timeout=5000\n");
+    let (_, notes) = load_with(&[("f", &text)], &Overrides::default(), &[], &[]).expect("accepted");
+    let told = notes.iter().filter(|note| note.text.contains("`errors.retry.timeout` has nothing"));
+    assert_eq!(told.count(), 1, "{notes:?}");
+    let text = format!("{COMPLETE}errors.retry.timeout=0\n");
+    let (_, notes) = load_with(&[("f", &text)], &Overrides::default(), &[], &[]).expect("accepted");
+    assert!(!notes.iter().any(|note| note.text.contains("errors.retry")), "{notes:?}");
 }

@@ -179,6 +179,57 @@ fn a_registry_that_stays_away_is_said_to_be_with_address_and_cause_and_no_secret
     assert_eq!(busy.requests().len(), 3);
 }
 
+/// How often a registry was asked that is busy at first, and how it ended.
+fn asked_while_busy(busy: usize, lines: &str) -> (usize, Result<(), String>) {
+    let server = Server::start(move |_, before| match before < busy {
+        true => (503, "{}".into()),
+        false => schema("\"int\""),
+    });
+    let registry = client_of(&server.url(), &format!("@max.retries=0\n{lines}"), &[]);
+    let outcome = get(&registry, 1);
+    assert_eq!(registry.waits(), None, "nobody waits any more");
+    (server.requests().len(), outcome.map(drop).map_err(|failure| failure.message))
+}
+
+#[test]
+fn kafka_connects_own_patience_comes_on_top_of_the_registrys() {
+    let (asked, outcome) = asked_while_busy(3, "");
+    assert_eq!(asked, 1);
+    assert!(outcome.expect_err("it was asked once").contains("tried 1 times"));
+    // 300, 600 and 1200 ms unless the longest pause is shorter.
+    let start = Instant::now();
+    let (asked, outcome) = asked_while_busy(2, "errors.retry.timeout=60000\n");
+    assert_eq!((asked, outcome), (3, Ok(())));
+    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+    let quick = "errors.retry.timeout=-1\nerrors.retry.delay.max.ms=1\n";
+    assert_eq!(asked_while_busy(20, quick), (21, Ok(())));
+    let start = Instant::now();
+    let (asked, outcome) = asked_while_busy(1000, "errors.retry.timeout=700\n");
+    assert!((3..=4).contains(&asked), "{asked}");
+    assert!(outcome.expect_err("it stays away").contains(&format!("tried {asked} times")));
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+}
+
+#[test]
+fn whoever_waits_for_a_schema_can_be_asked_why() {
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lines = "@max.retries=0\nerrors.retry.timeout=-1\n";
+    let registry = Arc::new(client_of(&format!("http://{away}"), lines, &[]));
+    let waiting = Arc::clone(&registry);
+    let lane = thread::spawn(move || get(&waiting, 1));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let why = loop {
+        match registry.waits() {
+            Some(why) => break why,
+            None => assert!(Instant::now() < deadline, "it says nothing"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert!(why.contains("schema registry") && why.contains(&away.to_string()), "{why}");
+    registry.close();
+    lane.join().unwrap().expect_err("it is closed");
+}
+
 #[test]
 fn the_end_of_a_run_ends_the_wait() {
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -34,6 +34,7 @@ pub(super) fn check(job: &Job, lines: &Lines<()>) {
 pub(super) fn hurried(settings: &job::Registry) -> job::Registry {
     job::Registry {
         max_retries: 0,
+        again: job::Again::NEVER,
         connect_timeout: settings.connect_timeout.min(ANSWER),
         read_timeout: settings.read_timeout.min(ANSWER),
         ..settings.clone()

@@ -30,10 +30,15 @@ impl Run<'_> {
             in_flight_bytes: self.plan.budget.used(),
             lag: self.lag(),
             since_last_load: self.last_load.map(|at| at.elapsed()),
-            waiting_for: self.waiting_for.clone(),
+            waiting_for: self.waiting_for.clone().or_else(|| self.schema_waited_for()),
             asked,
         };
         (self.report)(Event::Progress(progress));
+    }
+
+    /// Why lanes stand still for a schema, if they do.
+    fn schema_waited_for(&self) -> Option<String> {
+        self.registries.iter().find_map(|registry| registry.waits())
     }
 
     /// Records between what is committed and the end, as Kafka or librdkafka last told.

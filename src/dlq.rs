@@ -50,11 +50,8 @@ impl Writer {
             DeadLetterTarget::Topic(to) => {
                 let transactional_id =
                     to.exactly_once.then(|| format!("starsink-{connector}-{id}"));
-                let producer = Producer::connect(to, transactional_id.as_deref())?;
-                if !producer.topic_exists()? {
-                    producer.create_topic()?;
-                }
-                Out::Topic { to: to.clone(), producer: Some(Box::new(producer)), transactional_id }
+                let producer = connected(to, transactional_id.as_deref())?;
+                Out::Topic { to: to.clone(), producer: Some(producer), transactional_id }
             }
         };
         let context_headers = letters.context_headers;
@@ -76,10 +73,9 @@ impl Writer {
         match &mut self.out {
             Out::File(file) => file.append(letters, &self.connector),
             Out::Topic { to, producer, transactional_id } => {
-                let known = producer.take();
-                let client = match known {
+                let client = match producer.take() {
                     Some(client) => client,
-                    None => Box::new(Producer::connect(to, transactional_id.as_deref())?),
+                    None => connected(to, transactional_id.as_deref())?,
                 };
                 match client.write(outgoing) {
                     Ok(()) => {
@@ -104,8 +100,8 @@ impl Writer {
         };
         let client = match producer.take() {
             Some(client) => client,
-            None => match Producer::connect(to, transactional_id.as_deref()) {
-                Ok(client) => Box::new(client),
+            None => match connected(to, transactional_id.as_deref()) {
+                Ok(client) => client,
                 Err(problem) => return Written::NotWritten(problem),
             },
         };
@@ -120,6 +116,19 @@ impl Writer {
             Outcome::Unknown(text) => Written::Unknown(text),
         }
     }
+}
+
+/// A producer whose topic is there: at the start, and again after a failure, when somebody may have
+/// deleted the topic meanwhile.
+fn connected(
+    to: &DeadLetterTopic,
+    transactional_id: Option<&str>,
+) -> Result<Box<Producer>, Problem> {
+    let producer = Producer::connect(to, transactional_id)?;
+    if !producer.topic_exists()? {
+        producer.create_topic()?;
+    }
+    Ok(Box::new(producer))
 }
 
 fn outgoing<'a>(letter: &'a DeadLetter, connector: &str, context_headers: bool) -> Outgoing<'a> {

@@ -289,7 +289,7 @@ impl Producer {
         let what =
             format!("dead-letter topic `{}` does not exist and cannot be created", self.to.name);
         Problem::usage(what).cause(text).hint(
-            "create it, or let the user create topics; \
+            "create it, or let the user create topics; a topic that the user may not describe looks missing; \
              `errors.deadletterqueue.topic.replication.factor` must fit the number of brokers",
         )
     }

@@ -98,6 +98,23 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// A broker that asks who is there and lets nobody do what no access list allows; whoever comes
+    /// by the PLAINTEXT listener may do everything.
+    pub fn with_access_lists() -> Options {
+        let properties = [
+            ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+            ("super.users", "User:ANONYMOUS"),
+        ];
+        let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Options {
+            security: Security::SaslSsl,
+            properties: properties.to_vec(),
+            ..Options::default()
+        }
+    }
+}
+
 /// A running cluster.
 #[derive(Debug)]
 pub struct Kafka {
@@ -184,6 +201,18 @@ impl Kafka {
         self.launch(i)?;
         let running = self.running.iter().flatten().count();
         self.wait_until_ready(running)
+    }
+
+    /// Allows `user` of the SASL listener an operation such as `Write` on something that is named in
+    /// the words of `kafka-acls.sh` (`--topic NAME`); needs [`Options::with_access_lists`].
+    pub fn allow(&self, user: &str, operation: &str, on: &[&str]) -> Result<()> {
+        let mut command = self.java(0, "org.apache.kafka.tools.AclCommand");
+        command.args(["--bootstrap-server", &self.bootstrap(), "--add"]).args(on);
+        command.args(["--allow-principal", &format!("User:{user}"), "--operation", operation]);
+        let output = command.output().context("run `java`")?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(output.status.success(), "AclCommand: {}", String::from_utf8_lossy(&said).trim());
+        Ok(())
     }
 
     /// Ends all brokers in good order and removes their data.

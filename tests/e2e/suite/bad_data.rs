@@ -9,10 +9,14 @@ use e2e::starsink::Output;
 use e2e::topics;
 use serde_json::Value;
 
-use crate::scene::{Job, SOON, Scene, scaled, skip};
+use crate::scene::{Job, SOON, Scene, scaled};
 
 /// One bad record among many, for each stage and each way in which StarRocks refuses a row.
 mod stages;
+/// Places for dead letters that refuse them, are too small, full, away or deleted.
+mod targets;
+/// What a run says of a bad record, word for word.
+mod words;
 
 const TABLE: &str = "(id BIGINT NOT NULL, city VARCHAR(10) NOT NULL, n INT)";
 
@@ -40,7 +44,10 @@ fn good(id: u64) -> String {
 
 impl Stage {
     fn new(partitions: u32, definition: &str) -> Stage {
-        let scene = Scene::new();
+        Stage::on(Scene::new(), partitions, definition)
+    }
+
+    fn on(scene: Scene, partitions: u32, definition: &str) -> Stage {
         let (topic, table) = (scene.topic("bad", partitions), scene.table("bad", definition));
         let dead = topics::fresh_name("dead");
         Stage { scene, topic, table, dead, within: SOON }
@@ -206,73 +213,6 @@ fn too_many_errors_stop_the_run_before_the_batch_is_loaded() {
 }
 
 #[test]
-fn a_dead_letter_topic_too_small_for_the_record_stops_the_run() {
-    let stage = Stage::new(1, TABLE);
-    topics::create(&stage.scene.bootstrap, &stage.dead, 1, &[("max.message.bytes", "2000")])
-        .expect("created");
-    // What compresses well would fit.
-    let mut state = 7_u64;
-    let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        char::from(b'!' + ((state >> 33) % 89) as u8)
-    };
-    let noise: String = (0..6000).map(|_| letter()).collect();
-    stage.put(10, &noise, &[4]);
-    let output = stage.job().load(&["--dlq", &stage.dead]).expect(2);
-    let place = format!("{}[0]@4", stage.topic);
-    output.says(&["too large for topic", &stage.dead, &place, "max.message.bytes"]);
-    assert_eq!(stage.count(), 0, "nothing moves before its dead letters");
-}
-
-#[test]
-fn a_file_takes_dead_letters_and_a_full_disk_moves_nothing() {
-    let stage = Stage::new(1, TABLE);
-    stage.put(200, "not json", &[3, 150]);
-    let file = stage.scene.dir.join("dead.ndjson");
-    let shown = file.to_string_lossy().into_owned();
-    let job = stage.job();
-    stage.load(&job, &["--dlq", &shown], 3);
-    let lines: Vec<Value> = fs::read_to_string(&file)
-        .expect("the file")
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
-    let found: Vec<_> = lines.iter().map(|l| (l["offset"].as_u64(), l["value"].as_str())).collect();
-    assert_eq!(found, [(Some(3), Some("not json")), (Some(150), Some("not json"))]);
-    assert_eq!(stage.count(), 198);
-}
-
-#[test]
-fn a_full_disk_moves_no_offset() {
-    let stage = Stage::new(1, TABLE);
-    let mount = stage.scene.dir.join("small");
-    fs::create_dir_all(&mount).expect("a directory");
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"])
-        .arg(&mount)
-        .status()
-        .is_ok_and(|status| status.success());
-    if !mounted {
-        skip("a full disk", "this user cannot mount a tmpfs");
-        return;
-    }
-    let places: Vec<u64> = (0..200).collect();
-    stage.put(300, "not json, and quite some text beside it", &places);
-    let file = mount.join("dead.ndjson").to_string_lossy().into_owned();
-    let job = stage.job().set("sink.maxretries", "1");
-    let output = job.load(&["--dlq", &file]);
-    let held = fs::read_to_string(&file).expect("the file");
-    let unmounted = std::process::Command::new("umount").arg(&mount).status();
-    assert!(unmounted.is_ok_and(|status| status.success()));
-    output.expect(5).says(&["dead-letter file", "no space left"]);
-    assert_eq!(stage.count(), 0, "nothing moves before its dead letters");
-    assert_eq!(held, "", "no half of a batch is left behind");
-    // Elsewhere it goes on from where it stood.
-    stage.load(&job, &["--dlq", &stage.dead], 3);
-    assert_eq!((stage.count(), stage.letters().len()), (100, 200));
-}
-
-#[test]
 fn exactly_once_dead_letters_ride_with_the_offsets() {
     let stage = Stage::new(1, TABLE);
     stage.put(500, "not json", &[3, 400]);
@@ -369,58 +309,6 @@ fn a_dry_run_counts_and_changes_nothing() {
     // And then for real.
     stage.load(&job, &["--dlq", &stage.dead], 3);
     assert_eq!((stage.count(), stage.letters().len()), (298, 2));
-}
-
-/// What a run says on stderr about one bad record, its names of this moment replaced.
-#[track_caller]
-fn check_words(name: &str, bad: &str, settings: &[(&str, &str)]) {
-    let stage = Stage::new(1, TABLE);
-    stage.put(3, bad, &[1]);
-    let job = settings.iter().fold(stage.job(), |job, (key, value)| job.set(key, value));
-    let output = job.load(&["-q"]).expect(4);
-    let mut text = output.stderr.clone();
-    let labels: Vec<String> = text
-        .split(['`', ' '])
-        .filter(|word| word.starts_with("e2e_") && word.len() > 30)
-        .map(str::to_owned)
-        .collect();
-    for label in labels {
-        text = text.replace(&label, "LABEL");
-    }
-    let replace = [
-        (stage.topic.as_str(), "TOPIC"),
-        (stage.table.as_str(), "TABLE"),
-        (job.get("name"), "NAME"),
-        (stage.scene.bootstrap.as_str(), "KAFKA"),
-    ];
-    text = replace.iter().fold(text, |text, (from, to)| text.replace(from, to));
-    let log = text.split("error log ").nth(1).and_then(|rest| rest.split_whitespace().next());
-    if let Some(url) = log.map(str::to_owned) {
-        text = text.replace(&url, "URL");
-    }
-    let file = e2e::place::workspace().join("tests/golden/errors").join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(file.parent().expect("a directory")).expect("made");
-        fs::write(&file, &text).expect("written");
-    }
-    let expect = fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(text, expect, "{} is not current: run with UPDATE=1", file.display());
-}
-
-#[test]
-fn errors_of_every_stage_read_as_agreed() {
-    let class = |name: &'static str| format!("org.apache.kafka.connect.transforms.{name}");
-    check_words("value_converter", "{\"id\":7 \"city\":1}", &[]);
-    check_words(
-        "transform",
-        r#"{"id":"x","city":"Oslo"}"#,
-        &[
-            ("transforms", "c"),
-            ("transforms.c.type", &class("Cast$Value")),
-            ("transforms.c.spec", "id:int64"),
-        ],
-    );
-    check_words("starrocks", r#"{"id":7}"#, &[]);
 }
 
 /// Kill −9 in a loop while one record in a hundred is bad, at the converter or in StarRocks.

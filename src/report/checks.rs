@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::report::human::{console_width, painted, safe};
 use crate::report::json::stamped;
-use crate::report::units::grouped;
+use crate::report::units::{counted, grouped};
 use crate::verdict::{Line, Verdict};
 
 const RED: &str = "\x1b[1;31m";
@@ -118,7 +118,7 @@ fn outlook_text(outlook: &Outlook) -> String {
     };
     let offsets = match outlook.offsets {
         Some((to_read, all)) => {
-            format!("would read {} of {} records of ", grouped(to_read), grouped(all))
+            format!("would read {} of {} of ", grouped(to_read), counted(all, "record"))
         }
         None => "would read ".to_owned(),
     };

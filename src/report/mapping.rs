@@ -9,7 +9,7 @@ use crate::mapping::survey::{
     ColumnUse, ColumnVerdict, Outcome, Place, RefusedUse, Step, Survey, TableUse, TopicUse,
 };
 use crate::report::table::{Table, cut, printable, wrapped};
-use crate::report::units::grouped;
+use crate::report::units::{counted, grouped};
 
 /// A value is cut to this width, so that a verdict still finds room; so are the strings in a record
 /// that a terminal shows.
@@ -70,13 +70,9 @@ fn topic_lines(
 }
 
 fn counts(table: &TableUse) -> String {
-    let plural = |count: u64, one: &str| match count {
-        1 => format!("1 {one}"),
-        _ => format!("{} {one}s", grouped(count)),
-    };
     match table.deletes {
-        0 => plural(table.rows, "row"),
-        deletes => format!("{}, {}", plural(table.rows, "row"), plural(deletes, "delete")),
+        0 => counted(table.rows, "row"),
+        deletes => format!("{}, {}", counted(table.rows, "row"), counted(deletes, "delete")),
     }
 }
 
@@ -100,7 +96,7 @@ fn others(topic: &TopicUse) -> String {
     }
     match parts.as_slice() {
         [] => String::new(),
-        parts => format!("of {} records: {}", grouped(topic.records), parts.join(", ")),
+        parts => format!("of {}: {}", counted(topic.records, "record"), parts.join(", ")),
     }
 }
 

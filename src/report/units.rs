@@ -40,6 +40,12 @@ pub fn grouped(count: u64) -> String {
     out
 }
 
+/// `1 record`, `1 204 records`
+pub fn counted(count: u64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(count))
+}
+
 /// `27.4 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn time(time: Duration) -> String {
     let seconds = time.as_secs();

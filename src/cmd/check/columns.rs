@@ -20,6 +20,7 @@ use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Sources, Table
 use crate::mapping::verdict::{self, FieldLine, Verdict as Meets};
 use crate::record::Offset;
 use crate::registry::Registry;
+use crate::report::units::counted;
 use crate::verdict::{Area, Line, Verdict};
 
 /// Reading the sample; a topic of a few records answers in milliseconds.
@@ -361,12 +362,13 @@ impl Seen {
         self.tell_names(&subject, lines);
         if self.misfits.is_empty() && self.unfed.is_empty() {
             let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
-            let text = format!(
-                "{} records of {} fit its {} columns",
-                self.rows,
-                topics.join(", "),
-                self.columns
-            );
+            let records = counted(self.rows, "record");
+            let text = match self.rows {
+                1 => {
+                    format!("{records} of {} fits its {} columns", topics.join(", "), self.columns)
+                }
+                _ => format!("{records} of {} fit its {} columns", topics.join(", "), self.columns),
+            };
             lines.tell(Line::ok(Area::Columns, subject, text).details(vec![way.to_owned()]));
         }
     }

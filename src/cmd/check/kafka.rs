@@ -15,7 +15,7 @@ use crate::kafka::consumer::{Committed, Consumer};
 use crate::kafka::extent;
 use crate::kafka::probe::{self, Broker, Failure, Probe};
 use crate::record::{Offset, Partition};
-use crate::report::units::grouped;
+use crate::report::units::{counted, grouped};
 use crate::verdict::{Area, Line};
 
 /// A connection to one address.
@@ -560,7 +560,7 @@ fn topic_line(job: &Job, topic: &Topic, to_read: &[ToRead], committed: &[Committ
         return Line::away(Area::Topics, subject, text)
             .hint("a broker is down: see `kafka-topics.sh --describe --unavailable-partitions`");
     }
-    let text = format!("{partitions}, {} records, {} to load", grouped(all), grouped(left));
+    let text = format!("{partitions}, {}, {} to load", counted(all, "record"), grouped(left));
     let details = ours.map(|p| {
         let known = committed.iter().find(|found| found.partition == p.bounds.partition);
         let stored = match known.and_then(|found| found.offset.as_ref()) {

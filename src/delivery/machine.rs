@@ -265,6 +265,12 @@ impl Machine {
         opening
     }
 
+    /// In steps 2 to 7.
+    #[cfg(test)]
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
     /// True if nothing is under way, not even the ending of leftovers.
     pub fn is_idle(&self) -> bool {
         let is_quiet = match &self.phase {

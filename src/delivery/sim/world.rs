@@ -208,7 +208,17 @@ struct Process {
     prepared: BTreeSet<Label>,
     /// Rows of plain loads, kept until the next start of reading.
     kept: BTreeMap<Label, Vec<Row>>,
+    stopped: Option<Stopped>,
     stop_expired: bool,
+}
+
+/// Where a stop found a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// Unassigned or in step 1: what is pending there may stay for the next start.
+    InStepOne,
+    /// Steps 2 to 7: what it has intended, it settles.
+    AtWork,
 }
 
 #[derive(Debug, Clone)]
@@ -728,7 +738,12 @@ impl World {
                 self.to(process, 10, Event::Join);
             }
             Event::Join => self.join(process),
+            // A process is told once.
+            Event::Stop if self.processes[process].stopped.is_some() => {}
             Event::Stop => {
+                let p = &mut self.processes[process];
+                let is_at_work = p.machine.as_ref().is_some_and(Machine::is_at_work);
+                p.stopped = Some(if is_at_work { Stopped::AtWork } else { Stopped::InStepOne });
                 self.to(process, 12_000, Event::StopExpired);
                 self.feed(process, Input::Stop);
             }
@@ -902,17 +917,15 @@ impl World {
         });
     }
 
-    /// A run that was given the time leaves no intent of its own behind.
+    /// A process that was at work, and was given the time, leaves no intent behind where it is the owner.
     fn finished(&mut self, process: usize) {
         let p = &self.processes[process];
-        let own = (p.member, p.run, p.assigned.clone());
-        if let (Some(member), false) = (own.0, p.stop_expired)
-            && self.group.accepts(member, p.generation)
-        {
-            for number in own.2 {
+        let is_owner = p.member.is_some_and(|member| self.group.accepts(member, p.generation));
+        if is_owner && p.stopped == Some(Stopped::AtWork) && !p.stop_expired {
+            for number in p.assigned.clone() {
                 let cursor = self.group.committed.get(&number);
                 let cursor = cursor.and_then(|(_, text)| Cursor::parse(text).ok()?);
-                let is_pending = cursor.is_some_and(|c| c.run.0 == own.1 && c.intent.is_some());
+                let is_pending = cursor.is_some_and(|cursor| cursor.intent.is_some());
                 self.require(!is_pending, || format!("I12: ended with an intent on {number}"));
             }
         }

@@ -491,6 +491,12 @@ pub enum Note {
     Finalising {
         seq: Seq,
     },
+    /// A label that an intent names could not be committed, or its state not be asked for; that is
+    /// tried again until it works.
+    Unsettled {
+        label: Label,
+        why: String,
+    },
     /// The attempt is given up before any intent; another one follows under a new number.
     RolledBack {
         seq: Seq,
@@ -596,6 +602,9 @@ impl fmt::Display for Note {
                 write!(f, "step 6: committing batch {seq}, {labels} labels")
             }
             Note::Finalising { seq } => write!(f, "step 7: batch {seq} is final"),
+            Note::Unsettled { label, why } => {
+                write!(f, "label `{label}` is not settled yet: {why}")
+            }
             Note::RolledBack { seq, why } => write!(f, "batch {seq} rolled back: {why}"),
             Note::Orphan { label } => write!(f, "ending label `{label}`, left without an intent"),
             Note::Replaying { run, seq, partitions } => {

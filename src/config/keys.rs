@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
     key("bufferflush.maxbytes", Integer { least: 64 * MIB, most: 10 * 1024 * MIB }, Some("94371840"), Honoured, "Loads a batch when it holds this many bytes."),
     key("bufferflush.intervalms", Integer { least: 1000, most: 3_600_000 }, Some("1000"), Honoured, "Loads a batch when this many milliseconds have passed since the last load."),
     key("connect.timeoutms", Integer { least: 100, most: 60_000 }, Some("1000"), Honoured, "Milliseconds a connection to FE or BE may take to open."),
-    key("sink.maxretries", Integer { least: -1, most: i64::MAX }, None, Translated, "Failed attempts in a row at one batch before the run gives up; -1: never. Without it `load` gives up after 6 retries, `tail` never."),
+    key("sink.maxretries", Integer { least: -1, most: i64::MAX }, None, Translated, "Failed attempts in a row at one batch, or at settling a pending one, before the run gives up; -1: never. Without it `load` gives up after 6 retries, `tail` never."),
 
     // Stream Load headers.
     key("sink.properties.format", OneOf(&["json", "csv"]), Some("json"), Honoured, "What rows are sent as: `json` or `csv`."),

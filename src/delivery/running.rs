@@ -730,6 +730,9 @@ impl Running {
         if let Answer::State(state) = answer {
             cx.say(Note::State { label: label.clone(), state });
         }
+        if op == Op::Commit && answer != Answer::Ok || is_no_answer(&answer) {
+            cx.say(unsettled(label, op, &answer));
+        }
         let again = Commit::Again(cx.now + RETRY_MS);
         if cx.settings.is_plain
             && cx.settings.mode == Mode::ExactlyOnce
@@ -826,6 +829,21 @@ impl Part {
         let label = self.label.clone();
         cx.act(Action::Commit { label });
     }
+}
+
+/// Nothing was learnt, so the request is made again.
+pub(super) fn is_no_answer(answer: &Answer) -> bool {
+    matches!(answer, Answer::Lost | Answer::Refused(Refusal::Busy))
+}
+
+/// Why a label that an intent names has to wait.
+pub(super) fn unsettled(label: &Label, op: Op, answer: &Answer) -> Note {
+    let what = match op {
+        Op::AskState | Op::AskStateEverywhere | Op::AskHistory => "state",
+        Op::RollBack | Op::Cancel => "rollback",
+        Op::Commit | Op::Begin | Op::Load | Op::Prepare => "commit",
+    };
+    Note::Unsettled { label: label.clone(), why: format!("{what}: {}", describe(answer)) }
 }
 
 pub(super) fn describe(answer: &Answer) -> String {

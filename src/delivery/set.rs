@@ -9,6 +9,7 @@ use super::cursor::{Cursor, Intent, Owed};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::recovery::{Found, RETRY_MS};
 use super::replay::Replay;
+use super::running::{is_no_answer, unsettled};
 use super::{
     Action, Answer, Context, Doubt, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule,
     Settlement, TxnState,
@@ -211,6 +212,10 @@ impl Set {
         let Some(look) = self.labels.get_mut(label) else { return };
         if let Answer::State(state) = answer {
             cx.say(Note::State { label: label.clone(), state });
+        }
+        // Questions to the history are bounded.
+        if is_no_answer(&answer) && op != Op::AskHistory {
+            cx.say(unsettled(label, op, &answer));
         }
         let retry = At::Due(cx.now + RETRY_MS);
         let is_plain = self.is_plain;

@@ -310,14 +310,19 @@ impl Shared {
             Work::Commit => told.answered(Op::Commit, client.commit(database, &name)),
             Work::RollBack => told.answered(Op::RollBack, client.roll_back(database, &name)),
             Work::Cancel => told.answered(Op::Cancel, client.cancel(table, &name)),
-            Work::AskState => {
-                let answer = client.state(database, &name);
-                let answer = answer.map_or(Answer::Lost, |state| Answer::State(txn_state(state)));
-                told.done(Op::AskState, answer, None, None)
-            }
+            Work::AskState => match client.state(database, &name) {
+                Ok(state) => told.done(Op::AskState, Answer::State(txn_state(state)), None, None),
+                Err(failure) => told.unanswered(Op::AskState, &failure),
+            },
             Work::AskStateEverywhere => {
                 let answers = client.state_everywhere(database, &name);
-                told.done(Op::AskStateEverywhere, furthest(&answers), None, None)
+                let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+                match (furthest(&answers), failed) {
+                    (Answer::Lost, Some(failure)) => {
+                        told.unanswered(Op::AskStateEverywhere, failure)
+                    }
+                    (answer, _) => told.done(Op::AskStateEverywhere, answer, None, None),
+                }
             }
             Work::AskHistory => {
                 let answer = catalog::load_finished(client, database, &name);
@@ -385,6 +390,12 @@ impl Told<'_> {
     ) -> Done {
         let what = What::Answered { op, answer, report };
         Done { label: self.label.clone(), what, problem, rejection: None }
+    }
+
+    /// A question for the label's state.
+    fn unanswered(self, op: Op, failure: &Failure) -> Done {
+        let what = format!("cannot ask for the state of label `{}`", self.label);
+        self.done(op, Answer::Lost, None, Some(unreachable_node(&what, failure)))
     }
 
     fn answered(self, op: Op, reply: Result<Reply, Failure>) -> Done {

@@ -35,6 +35,7 @@ use crate::pipeline::{Inbox, Outbox, Stop};
 use crate::record::{Offset, OffsetRange, Partition};
 use crate::registry::Registry;
 use aside::{Aside, Keeper};
+use carry::Unsettled;
 use prepare::prepare;
 use read::Astray;
 
@@ -116,10 +117,12 @@ struct Run<'a> {
     /// A record that ends the run, once what stands before it is loaded.
     ending: Option<Problem>,
     /// Where partitions stood that an earlier run had left with a batch to settle.
-    unsettled: BTreeMap<Partition, Offset>,
+    found_pending: BTreeMap<Partition, Offset>,
     settled: Vec<OffsetRange>,
     /// The last failure of an attempt; becomes the problem when patience ends.
     last_failure: Option<Problem>,
+    /// What keeps intents from being settled.
+    unsettled: Unsettled,
     stopping: Option<Stopping>,
     finished: bool,
     read_messages: u64,
@@ -260,9 +263,10 @@ pub(super) fn run(
             rejoin_at: None,
             problem: None,
             ending: None,
-            unsettled: BTreeMap::new(),
+            found_pending: BTreeMap::new(),
             settled: vec![],
             last_failure: None,
+            unsettled: Unsettled::default(),
             stopping: None,
             finished: false,
             read_messages: 0,

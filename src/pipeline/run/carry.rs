@@ -1,7 +1,7 @@
 //! Carries out what the delivery machine asks for, and keeps count of attempts that failed.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,32 @@ use crate::event::{self, Event, Summary};
 use crate::pipeline::lane::Ticket;
 use crate::pipeline::loads::Work;
 use crate::pipeline::run::group::random_run;
-use crate::pipeline::run::{Batch, FIRST_PAUSE, Run, now_ms};
+use crate::pipeline::run::{Batch, FIRST_PAUSE, Run, Stopping, now_ms};
 use crate::starrocks::client::TableName;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Retries of a bounded run where nothing else was said: about half a minute in all.
 const LOAD_RETRIES: u32 = 6;
+
+/// Since when, and how often for each label, settling an intent has failed; nothing where none waits.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    since: Option<Instant>,
+    tries: HashMap<Label, u32>,
+    /// Why the last question was not answered.
+    pub(super) problem: Option<Problem>,
+}
+
+impl Unsettled {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+}
+
+/// The pause after so many failed attempts in a row.
+fn pause_after(attempts: u32) -> Duration {
+    LONGEST_PAUSE.min(FIRST_PAUSE * (1 << attempts.saturating_sub(1).min(10)))
+}
 
 impl Run<'_> {
     pub(super) fn feed(&mut self, input: Input) -> Result<(), Problem> {
@@ -44,6 +64,7 @@ impl Run<'_> {
             Action::Start { readings, counted, is_fresh } => {
                 if is_fresh {
                     self.forget_batches();
+                    self.unsettled = Unsettled::default();
                 }
                 self.start(&readings, counted).map(|()| None)
             }
@@ -111,12 +132,15 @@ impl Run<'_> {
             }
             Action::Say(note) => {
                 if let delivery::Note::Found { partition, offset, intent: Some(_) } = &note {
-                    self.unsettled.insert(partition.clone(), *offset);
+                    self.found_pending.insert(partition.clone(), *offset);
                 }
                 if let delivery::Note::RolledBack { why, .. }
                 | delivery::Note::ReplayFailed { why } = &note
                 {
                     self.attempt_failed(why);
+                }
+                if let delivery::Note::Unsettled { label, why } = &note {
+                    self.wait_to_settle(label, why);
                 }
                 if let delivery::Note::TakenOver { partitions } = &note {
                     self.taken_over(*partitions);
@@ -249,6 +273,7 @@ impl Run<'_> {
     fn enter(&mut self, receipt: Receipt) -> Result<(), Problem> {
         self.attempts = 0;
         self.last_failure = None;
+        self.unsettled = Unsettled::default();
         self.waiting_for = None;
         // A batch whose commit went through recovery comes back under its labels.
         let by_label = receipt.labels.first().and_then(|label| self.owners.get(label));
@@ -317,11 +342,7 @@ impl Run<'_> {
         }
         self.attempts += 1;
         let failure = self.last_failure.take();
-        let limit = match (self.job.max_retries, self.extent) {
-            (Retries::AtMost(most), _) => Some(most),
-            (Retries::Unsaid, Extent::Until(_)) => Some(LOAD_RETRIES),
-            (Retries::Unsaid, Extent::Forever { .. }) | (Retries::Endless, _) => None,
-        };
+        let limit = self.retry_limit();
         if limit.is_some_and(|limit| self.attempts > limit) {
             let attempts = self.attempts;
             let problem = failure.unwrap_or_else(|| Problem::unavailable(why.to_string()));
@@ -330,7 +351,7 @@ impl Run<'_> {
             )));
             return;
         }
-        let pause = LONGEST_PAUSE.min(FIRST_PAUSE * (1 << (self.attempts - 1).min(10)));
+        let pause = pause_after(self.attempts);
         self.resume_at = Some(Instant::now() + pause);
         let text =
             failure.as_ref().map_or(why, |problem| problem.causes.first().unwrap_or(&problem.what));
@@ -343,6 +364,56 @@ impl Run<'_> {
                     "{what} ({text}); attempt {} follows in {}",
                     self.attempts + 1,
                     seconds(pause)
+                ),
+                hint: None,
+            });
+        }
+        self.last_failure = failure;
+    }
+
+    fn retry_limit(&self) -> Option<u32> {
+        match (self.job.max_retries, self.extent) {
+            (Retries::AtMost(most), _) => Some(most),
+            (Retries::Unsaid, Extent::Until(_)) => Some(LOAD_RETRIES),
+            (Retries::Unsaid, Extent::Forever { .. }) | (Retries::Endless, _) => None,
+        }
+    }
+
+    /// An intent stands and its label cannot be settled: StarRocks does not answer, or is busy. The
+    /// machine asks again every second; here it is said, and a run that may retry only so often ends when
+    /// it has, and took as long as its attempts before an intent would have.
+    fn wait_to_settle(&mut self, label: &Label, why: &str) {
+        if self.stopping.is_some() || self.problem.is_some() {
+            return;
+        }
+        let tries = self.unsettled.tries.entry(label.clone()).or_default();
+        *tries += 1;
+        let tries = *tries;
+        let lasted = self.unsettled.since.get_or_insert_with(Instant::now).elapsed();
+        let failure = self.last_failure.take().or(self.unsettled.problem.take());
+        self.waiting_for = Some(why.to_owned());
+        let patience = |limit| (1..=limit).map(pause_after).sum::<Duration>();
+        if self.retry_limit().is_some_and(|limit| tries > limit && lasted >= patience(limit)) {
+            let lost =
+                || Problem::unavailable(format!("label `{label}` cannot be settled")).cause(why);
+            let problem = failure.unwrap_or_else(lost);
+            let hint = format!(
+                "given up after {tries} attempts (`sink.maxretries`); the batch is pending, nothing is lost"
+            );
+            let next =
+                "the same command again settles it first; `starsink load --settle` does only that";
+            self.problem = Some(problem.hint(hint).hint(next));
+            // Who does not answer gets no time to drain.
+            let deadline = Instant::now();
+            self.stopping = Some(Stopping { deadline, told: false, expired: false });
+            self.positions.stop_here();
+            return;
+        }
+        // The first retry is silent; an outage may be long.
+        if tries > 1 && tries.is_power_of_two() {
+            (self.report)(Event::Warning {
+                text: format!(
+                    "a pending batch waits for StarRocks, label `{label}` is tried again ({why})"
                 ),
                 hint: None,
             });

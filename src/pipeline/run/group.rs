@@ -202,7 +202,7 @@ impl Run<'_> {
             self.bound_late_comers(&starts)?;
         }
         for (partition, offset) in &starts {
-            if let Some(stood) = self.unsettled.remove(partition)
+            if let Some(stood) = self.found_pending.remove(partition)
                 && stood < *offset
             {
                 let (partition, next) = (partition.clone(), *offset);

@@ -152,12 +152,14 @@ impl Run<'_> {
             done.problem = done.problem.map(|problem| self.with_ranges(problem, &done.label));
         }
         if let Some(problem) = done.problem {
-            let welcome = matches!(
-                done.what,
-                What::Answered { op: delivery::Op::RollBack | delivery::Op::Cancel, .. }
-            );
-            if !welcome {
-                self.note_failure(problem);
+            use delivery::Op;
+            match done.what {
+                // Welcome, no more: what counts is whether an intent waits for it.
+                What::Answered { op: Op::RollBack | Op::Cancel, .. } => {}
+                What::Answered { op: Op::AskState | Op::AskStateEverywhere, .. } => {
+                    self.unsettled.problem = Some(problem);
+                }
+                What::Answered { .. } | What::Part { .. } => self.note_failure(problem),
             }
         }
         let owner = self.owners.get(&done.label).cloned();

@@ -103,7 +103,8 @@ impl Run<'_> {
             committed,
             bound: None,
             settled: std::mem::take(&mut self.settled),
-            left_pending: self.batches.values().any(|batch| batch.handed_over),
+            left_pending: self.unsettled.is_waiting()
+                || self.batches.values().any(|batch| batch.handed_over),
             interrupted,
             complete,
             dry_run: false,

@@ -25,8 +25,11 @@ use self::settings::Node;
 use crate::child::Guarded;
 use crate::place;
 
-/// A started broker has this long to answer; 3–9 s is usual, more on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(240);
+/// A started broker answers after 3–9 s as a rule, and has this long on a busy machine as long as it
+/// goes on logging.
+const READY_WITHIN: Duration = Duration::from_secs(900);
+/// Brokers that log nothing for this long are stuck.
+const SILENT_FOR: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Ports may be taken between choosing and binding them: then new ones are tried.
 const STARTS: u32 = 3;
@@ -305,8 +308,13 @@ impl Kafka {
             .create()
             .context("make a Kafka client")?;
         let deadline = Instant::now() + READY_WITHIN;
-        while Instant::now() < deadline {
+        let (mut logged, mut since) = (self.logged(), Instant::now());
+        while Instant::now() < deadline && since.elapsed() < SILENT_FOR {
             self.fail_if_one_ended()?;
+            let now = self.logged();
+            if now != logged {
+                (logged, since) = (now, Instant::now());
+            }
             let seen = consumer.fetch_metadata(None, Duration::from_secs(1));
             if seen.is_ok_and(|metadata| metadata.brokers().len() >= brokers) {
                 return Ok(());
@@ -314,7 +322,22 @@ impl Kafka {
             // Errors such as a refused connection come at once: do not ask in a tight loop.
             consumer.poll(Duration::from_millis(100));
         }
-        bail!("Kafka does not answer after {READY_WITHIN:?}:\n{}", self.last_words(0));
+        let logs: Vec<String> = (0..self.nodes.len()).map(|i| self.last_words(i)).collect();
+        bail!(
+            "Kafka does not answer, and logged last {:?} ago:\n{}",
+            since.elapsed(),
+            logs.join("\n--\n")
+        );
+    }
+
+    /// Bytes in the logs of all brokers, consoles included.
+    fn logged(&self) -> u64 {
+        let size = |path: PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        let of = |i| {
+            let dir = self.node_dir(i);
+            size(dir.join("server.log")) + size(dir.join("console.log"))
+        };
+        (0..self.nodes.len()).map(of).sum()
     }
 
     fn fail_if_one_ended(&mut self) -> Result<()> {

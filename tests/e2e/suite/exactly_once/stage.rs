@@ -154,6 +154,11 @@ impl Stage {
         self.file.get_or_init(|| self.job().file())
     }
 
+    /// The path of the same configuration with these settings changed; replaces the file.
+    pub(super) fn file_with(&self, changes: &[(&str, &str)]) -> String {
+        changes.iter().fold(self.job(), |job, (key, value)| job.set(key, value)).file()
+    }
+
     /// Fills the topics until `stop`.
     pub(super) fn produce<'s>(
         &'s self,

@@ -399,7 +399,10 @@ impl RowWriter {
         }
         match (&self.layout.body, &self.table, op) {
             (Body::Csv { .. }, ..) => self.csv_row(fields, plan, op, out)?,
-            (Body::Json, Some(table), Op::Delete) if !self.layout.by_path => {
+            // Where the server does not tell the key, the row is sent whole: it holds the key.
+            (Body::Json, Some(table), Op::Delete)
+                if !self.layout.by_path && table.keys().next().is_some() =>
+            {
                 let table = Arc::clone(table);
                 self.json_delete(&table, fields, plan, out)?;
             }
@@ -796,6 +799,25 @@ mod tests {
         let field = NewField { name: "newer".into(), sql_type: "BIGINT".into() };
         assert_eq!(writer.take_new_fields(), [field]);
         assert_eq!(writer.take_new_fields(), []);
+    }
+
+    #[test]
+    fn a_row_that_deletes_is_sent_whole_where_the_server_tells_no_key() {
+        let column = |name: &str, kind: &str, key: bool| Column::new(name, kind, !key, key);
+        for (key, expect) in
+            [(true, r#"{"id":7,"__op":1}"#), (false, r#"{"id":7,"city":7,"__op":1}"#)]
+        {
+            let columns = vec![column("id", "bigint", key), column("city", "bigint", false)];
+            let table = Table { name: "t".into(), kind: TableKind::Unknown, columns };
+            let layout = Layout::of(&Body::Json, &[]);
+            let mut writer = RowWriter::new("t", layout, Some(Arc::new(table)), NewFields::Warn);
+            let mut row = value(&["id", "city", OP]);
+            let Datum::Map(entries) = &mut row.datum else { unreachable!("a map") };
+            entries[2].1 = Datum::Int64(1);
+            let mut out = vec![];
+            assert_eq!(writer.write(&row, &mut out), Ok(Op::Delete));
+            assert_eq!(String::from_utf8_lossy(&out), expect);
+        }
     }
 
     #[test]

@@ -122,11 +122,8 @@ impl Settings<'_> {
         let millis = self.millis(datum, from)?;
         let day = millis.div_euclid(MILLIS_PER_DAY);
         let time = millis.rem_euclid(MILLIS_PER_DAY);
-        let int32 = |value: i64| {
-            i32::try_from(value).map(Datum::Int32).map_err(|_| {
-                Failure::data(format!("the date of {millis} ms is too far for a Date"))
-            })
-        };
+        let far = || Failure::data(format!("the date of {millis} ms is too far for a Date"));
+        let int32 = |value: i64| i32::try_from(value).map(Datum::Int32).map_err(|_| far());
         match (self.target, under_schema) {
             (Form::Text, _) => match self.format {
                 Some((_, format)) => Ok(Datum::text(format.format(millis))),
@@ -134,7 +131,10 @@ impl Settings<'_> {
             },
             (Form::Unix, _) => self.unix(millis),
             (Form::Date, true) => int32(day),
-            (Form::Date, false) => Ok(Datum::Instant(day * MILLIS_PER_DAY)),
+            // The first day that int64 reaches into begins before it.
+            (Form::Date, false) => {
+                day.checked_mul(MILLIS_PER_DAY).map(Datum::Instant).ok_or_else(far)
+            }
             (Form::Time, true) => int32(time),
             (Form::Time, false) => Ok(Datum::Instant(time)),
             (Form::Timestamp, true) => Ok(Datum::Int64(millis)),
@@ -298,5 +298,20 @@ impl Transform for TimestampConverter {
         }
         value.schema = Some(plan.out.clone());
         Ok(Step::Keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_begins_before_int64_does_is_refused() {
+        let settings = Settings { target: Form::Date, format: None, precision: Precision::Millis };
+        let day = |millis| settings.convert(&Datum::Int64(millis), Form::Unix, false);
+        assert_eq!(day(-1), Ok(Datum::Instant(-MILLIS_PER_DAY)));
+        let refusal = day(i64::MIN).expect_err("no such day");
+        assert!(refusal.message.contains("is too far for a Date"), "{refusal}");
+        assert!(day(i64::MAX).is_ok());
     }
 }

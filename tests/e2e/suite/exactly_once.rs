@@ -8,6 +8,8 @@ mod doubt;
 mod protocol;
 /// What each delivery option promises.
 mod promises;
+/// A process dies when some tables of a batch are committed and others are not.
+mod several;
 /// A StarRocks that answers nothing any more once an intent stands.
 mod silent;
 /// Topics, tables, processes and the reckoning.

@@ -277,7 +277,8 @@ pub enum Input {
     /// A part of this label was refused or its fate is unknown.
     LoadFailed { label: Label, why: String },
     /// StarRocks refuses rows of this label, in a load or at its prepare, and would refuse them again.
-    /// The executor leaves them out of the next attempt, which may follow at once.
+    /// The executor leaves them out of the next attempt, which may follow at once. With plain loads it
+    /// stands for the answer to [`Op::Commit`].
     RowsRefused { label: Label, why: String },
     /// Batch `seq` is complete: every begin and every part was answered OK. `ends` says, per
     /// partition read from, how far (records dropped or set aside count as read).
@@ -635,6 +636,8 @@ struct Context<'a> {
     now: Millis,
     settings: &'a Settings,
     restarted: &'a BTreeSet<Partition>,
+    /// Plain loads whose rows StarRocks refused when this process sent them.
+    rejected: &'a BTreeSet<Label>,
     out: Vec<Action>,
     #[cfg(test)]
     mutation: Option<Mutation>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::label::{Seq, TableHash};
+use super::label::{Label, Seq, TableHash};
 use super::litter::Litter;
 use super::recovery::{Progress, Recovery};
 use super::replay::{Outcome, Replay};
@@ -23,6 +23,9 @@ pub struct Machine {
     names: BTreeMap<TableHash, String>,
     /// Partitions that `--restart` has started again.
     restarted: BTreeSet<Partition>,
+    /// Plain loads whose rows StarRocks refused. A label always carries the same rows, so it will not be
+    /// loaded by anybody else either.
+    rejected: BTreeSet<Label>,
     /// The run ends with the next claim, if not before: step 1 settles what a write of unknown fate
     /// left behind.
     is_stopping: bool,
@@ -57,6 +60,7 @@ impl Machine {
             phase: Phase::Unassigned,
             litter: Litter::default(),
             restarted: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             is_stopping: false,
             rejoins: 0,
             wake: None,
@@ -85,10 +89,16 @@ impl Machine {
     }
 
     fn take(&mut self, now: Millis, input: Input) -> Vec<Action> {
+        if let Input::RowsRefused { label, .. } = &input
+            && self.settings.is_plain
+        {
+            self.rejected.insert(label.clone());
+        }
         let mut cx = Context {
             now,
             settings: &self.settings,
             restarted: &self.restarted,
+            rejected: &self.rejected,
             out: vec![],
             #[cfg(test)]
             mutation: self.mutation,
@@ -168,6 +178,7 @@ impl Machine {
             now,
             settings: &self.settings,
             restarted: &self.restarted,
+            rejected: &self.rejected,
             out,
             #[cfg(test)]
             mutation: self.mutation,
@@ -215,6 +226,8 @@ impl Machine {
                 let out = cx.out;
                 self.phase = next;
                 self.restarted.extend(claim.restarted);
+                self.rejected
+                    .retain(|label| claim.pending_elsewhere.contains(&(label.run, label.seq)));
                 return out;
             }
             Turn::Release => {

@@ -82,6 +82,8 @@ pub(super) struct Claim {
     pub(super) dead_runs: Vec<(RunId, Seq)>,
     /// Records of the request loaded from partitions of others, as far as they are known.
     pub(super) counted_elsewhere: u64,
+    /// Intents beside partitions of others.
+    pub(super) pending_elsewhere: BTreeSet<(RunId, Seq)>,
 }
 
 impl Recovery {
@@ -217,6 +219,7 @@ impl Recovery {
                     restarted: std::mem::take(&mut self.restarting),
                     dead_runs: self.dead_runs(cx),
                     counted_elsewhere: self.counted_elsewhere(cx.settings),
+                    pending_elsewhere: self.pending_elsewhere(),
                 }))
             }
             (Stage::Claiming, WriteOutcome::Unknown(WriteError::Denied)) => {
@@ -256,6 +259,13 @@ impl Recovery {
             own.filter_map(|found| found.cursor.as_ref()).map(|cursor| cursor.run).collect();
         let runs = runs.into_iter().filter(|&run| run != self.run);
         runs.filter_map(|run| Some((run, highest(run)?))).collect()
+    }
+
+    fn pending_elsewhere(&self) -> BTreeSet<(RunId, Seq)> {
+        let others = self.found.iter().filter(|(partition, _)| !self.own.contains(*partition));
+        let cursors = others.filter_map(|(_, found)| found.cursor.as_ref());
+        let intents = cursors.filter(|cursor| cursor.intent.is_some());
+        intents.map(|cursor| (cursor.run, cursor.seq)).collect()
     }
 
     /// Batches of others that are pending count as loaded: they will be.

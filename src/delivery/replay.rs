@@ -128,8 +128,19 @@ impl Replay {
             Input::Answered { label, op: Op::Commit, answer } if self.stage == Stage::Loading => {
                 self.answered(&label, answer, cx)
             }
+            Input::RowsRefused { label, why }
+                if self.stage == Stage::Loading && self.is_ours(&label) =>
+            {
+                self.give_up(cx);
+                cx.say(Note::ReplayFailed { why });
+                Outcome::StartOver("rows of the pending batch were refused")
+            }
             _ => self.tick(cx),
         }
+    }
+
+    fn is_ours(&self, label: &Label) -> bool {
+        self.labels.get(&label.table).is_some_and(|load| load.label == *label)
     }
 
     fn sealed(&mut self, ends: &[Taken], cx: &mut Context<'_>) -> Outcome {

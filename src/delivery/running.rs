@@ -162,8 +162,18 @@ impl Running {
                 if is_ours { self.fail_batch(why, litter, cx) } else { Turn::Stay }
             }
             Input::RowsRefused { label, why } => {
-                let is_ours = self.filling.as_mut().is_some_and(|b| b.part(&label).is_some());
-                if is_ours { self.refuse_batch(why, litter, cx) } else { Turn::Stay }
+                let is_ours = |batch: &mut Option<Batch>| {
+                    batch.as_mut().is_some_and(|batch| batch.part(&label).is_some())
+                };
+                if is_ours(&mut self.filling) {
+                    self.refuse_batch(why, litter, cx)
+                } else if cx.settings.is_plain && is_ours(&mut self.committing) {
+                    cx.say(Note::RolledBack { seq: label.seq, why });
+                    // Its intent gives way in step 1, beside what became of the other tables.
+                    self.start_over("rows of an intended batch were refused", litter, cx)
+                } else {
+                    Turn::Stay
+                }
             }
             Input::Sealed { seq, ends } => self.sealed(seq, ends, cx),
             Input::DeadLettersFlushed(flushed) => self.flushed(flushed, litter, cx),

@@ -67,6 +67,8 @@ pub(super) struct Look {
     /// When the first full round of UNKNOWN was answered.
     unknown_since: Option<Millis>,
     prepare_seen: u32,
+    /// When ABORTED was first answered for a plain load.
+    aborted_since: Option<Millis>,
     /// Questions to the load history that were not answered.
     history_lost: u32,
     /// To be rolled back once `v=a` is acknowledged.
@@ -106,6 +108,7 @@ impl Look {
             refused_since: None,
             unknown_since: None,
             prepare_seen: 0,
+            aborted_since: None,
             history_lost: 0,
             doomed: false,
         }
@@ -220,10 +223,18 @@ impl Set {
         let retry = At::Due(cx.now + RETRY_MS);
         let is_plain = self.is_plain;
         let is_remembered = is_plain && cx.now / 1000 < self.deadline_s;
+        let is_rejected = cx.rejected.contains(label);
+        let not_loaded = if is_rejected { At::Settled { committed: false } } else { At::NotLoaded };
+        let is_complete = self.is_complete;
         look.at = match (look.at, op, answer) {
             (At::Asking | At::AskingAll, Op::AskState | Op::AskStateEverywhere, answer) => {
                 match answer {
-                    Answer::State(state) if is_plain => At::of_plain_load(state, cx),
+                    Answer::State(TxnState::Aborted)
+                        if is_plain && !is_complete && !is_rejected =>
+                    {
+                        look.aborted_by_another(cx.now)
+                    }
+                    Answer::State(state) if is_plain => At::of_plain_load(state, not_loaded, cx),
                     Answer::State(state) => look.state(label, state, op, may_press, cx),
                     _ => retry,
                 }
@@ -255,14 +266,14 @@ impl Set {
             },
             (At::AskingHistory, Op::AskHistory, answer) => match answer {
                 Answer::Finished(true) => At::Settled { committed: true },
-                Answer::Finished(false) if is_remembered => At::NotLoaded,
+                Answer::Finished(false) if is_remembered => not_loaded,
                 Answer::Finished(false) => At::Forgotten,
                 _ if look.history_lost < HISTORY_TRIES => {
                     look.history_lost += 1;
                     At::HistoryDue(cx.now + RETRY_MS)
                 }
                 // Old servers and narrow rights have no history: no evidence.
-                _ if is_remembered => At::NotLoaded,
+                _ if is_remembered => not_loaded,
                 _ => At::Forgotten,
             },
             // Late answers to something given up since.
@@ -448,12 +459,12 @@ impl Set {
 
 impl At {
     /// What the state of a plain load's label leads to.
-    fn of_plain_load(state: TxnState, cx: &mut Context<'_>) -> At {
+    fn of_plain_load(state: TxnState, not_loaded: At, cx: &mut Context<'_>) -> At {
         match state {
             TxnState::Committed | TxnState::Visible => At::Settled { committed: true },
             // Somebody loads it, or did and died.
             TxnState::Prepare | TxnState::Prepared => At::Due(cx.now + CYCLE_MS),
-            TxnState::Aborted => At::NotLoaded,
+            TxnState::Aborted => not_loaded,
             TxnState::Unknown => At::HistoryDue(cx.now),
         }
     }
@@ -472,6 +483,18 @@ impl Look {
                 self.at = At::AskingHistory;
             }
             _ => {}
+        }
+    }
+
+    /// A plain load that is aborted, and another owner has gone on without its part of the batch: it saw
+    /// rows refused, for had it been loaded its state would say so. A label that was aborted may be
+    /// loaded later, so a deposed leader's word is not enough.
+    fn aborted_by_another(&mut self, now: Millis) -> At {
+        let since = *self.aborted_since.get_or_insert(now);
+        if now >= since + PROOF_MS {
+            At::Settled { committed: false }
+        } else {
+            At::Due(since + PROOF_MS)
         }
     }
 

@@ -150,6 +150,49 @@ fn plain_loads_are_loaded_once_while_their_labels_are_remembered() {
     assert_eq!(tally.in_doubt, 0, "remembered labels leave no doubt");
 }
 
+/// Plain loads whose rows are refused, while their partitions change hands.
+fn refusing(seed: u64) -> Schedule {
+    use Fault::*;
+    let mut dice = Dice(seed);
+    let others = [
+        Crash(0),
+        Crash(1),
+        Crash(2),
+        Pause(0),
+        Pause(1),
+        Pause(2),
+        Nap(0),
+        Nap(1),
+        Nap(2),
+        Rebalance,
+    ];
+    let mut step = 1 + dice.roll(60);
+    let mut faults = vec![(step, RowRefused)];
+    for _ in 0..2 + dice.roll(4) {
+        let span = [6, 40, 200][dice.roll(3)];
+        step += 1 + dice.roll(span);
+        let other = others[dice.roll(others.len())];
+        faults.push((step, if dice.roll(4) == 0 { RowRefused } else { other }));
+    }
+    Schedule { faults, plain: true, processes: 3, ..sampled(seed) }
+}
+
+#[test]
+fn refused_rows_of_plain_loads_give_way_whoever_has_the_batch() {
+    let first = number("STARSINK_SIM_SEED").unwrap_or(1);
+    let mut tally = Tally::default();
+    match number("STARSINK_SIM_SECONDS") {
+        None => (first..first + 1_500).for_each(|seed| tally.run(&refusing(seed))),
+        Some(seconds) => {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+            let seeds = (first..).take_while(|_| std::time::Instant::now() < end);
+            seeds.for_each(|seed| tally.run(&refusing(seed)));
+        }
+    }
+    println!("{} schedules of refused rows, {} in doubt", tally.schedules, tally.in_doubt);
+    assert_eq!(tally.in_doubt, 0, "remembered labels leave no doubt");
+}
+
 #[test]
 fn at_least_once_loses_nothing() {
     let mut tally = Tally::default();

@@ -61,6 +61,10 @@ pub struct Verdict {
 }
 
 impl Condemned {
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty() && self.named.is_empty()
+    }
+
     /// What was found out about the record at this place.
     pub fn of_place(&self, topic: &Arc<str>, number: u32, offset: Offset) -> Option<&Verdict> {
         if self.places.is_empty() {

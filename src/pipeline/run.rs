@@ -121,6 +121,8 @@ struct Run<'a> {
     settled: Vec<OffsetRange>,
     /// The last failure of an attempt; becomes the problem when patience ends.
     last_failure: Option<Problem>,
+    /// Refused rows end the run, once the intent of their plain load has given way.
+    gives_way: bool,
     /// What keeps intents from being settled.
     unsettled: Unsettled,
     stopping: Option<Stopping>,
@@ -266,6 +268,7 @@ pub(super) fn run(
             found_pending: BTreeMap::new(),
             settled: vec![],
             last_failure: None,
+            gives_way: false,
             unsettled: Unsettled::default(),
             stopping: None,
             finished: false,

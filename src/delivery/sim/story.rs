@@ -105,6 +105,38 @@ fn without_the_second_fetch_an_aborted_batch_would_be_skipped() {
     assert_eq!(claimed_at(&actions), Some(Offset(9)));
 }
 
+/// Partition 0 carries a plain load's intent, and partition 1 either as well or not any more. The label is
+/// aborted, asked twice, two minutes apart. Returns what followed each answer.
+fn aborted(other: &str) -> [Vec<Action>; 2] {
+    let mut machine = Machine::new(Settings { is_plain: true, ..settings(false) });
+    let label =
+        Label { prefix: Prefix::of_name("s"), run: RunId(0xaa), seq: Seq(3), table: TableHash(10) };
+    let mut now: Millis = 1_000_000;
+    let partitions = vec![Partition::new("t", 0)];
+    machine.handle(now, Input::Assigned { run: RunId(1), partitions });
+    machine.handle(now, fetched([(5, &INTENT.replace(";c=", ";m=p;c=")), (5, other)]));
+    let mut ask = |machine: &mut Machine| {
+        let answer = Answer::State(TxnState::Aborted);
+        let actions =
+            machine.handle(now, Input::Answered { label: label.clone(), op: Op::AskState, answer });
+        now += 120_000;
+        machine.handle(now, Input::Tick);
+        actions
+    };
+    [ask(&mut machine), ask(&mut machine)]
+}
+
+#[test]
+fn a_plain_load_that_another_owner_saw_refused_is_read_again_once_that_is_sure() {
+    let is_replayed = |a: &Action| matches!(a, Action::Replay { .. });
+    let whole = aborted(&INTENT.replace(";c=", ";m=p;c="));
+    assert!(whole[0].iter().any(is_replayed), "only its own label shuts it out: {whole:?}");
+    let given_up = aborted(CLAIM);
+    // One leader's word may be an old one.
+    assert!(matches!(given_up[0][..], [Action::Say(_), Action::WakeAt(_)]), "{:?}", given_up[0]);
+    assert_eq!(claimed_at(&given_up[1]), Some(Offset(5)), "{:?}", given_up[1]);
+}
+
 #[test]
 fn metadata_of_somebody_else_stops_the_run() {
     let mut machine = Machine::new(settings(false));

@@ -20,6 +20,8 @@ const TABLES: [&str; 2] = ["a", "b"];
 const START_MS: Millis = 1_000_000_000;
 const SESSION_MS: Millis = 10_000;
 const MAX_STEPS: usize = 40_000;
+/// What StarRocks says of rows that it refuses.
+const ROWS: &str = "too many filtered rows";
 
 /// What may go wrong. Those of a request or a write wait for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(super) enum Fault {
     PrepareLost,
     CommitLost,
     LoadRefused,
+    /// One row of the next load is refused, now and ever after.
+    RowRefused,
     BeginLost,
     WriteLost,
     WriteAnswerLost,
@@ -63,7 +67,7 @@ pub(super) enum Fault {
     RefuseNext(usize),
 }
 
-pub(super) const FAULTS: [Fault; 34] = [
+pub(super) const FAULTS: [Fault; 35] = [
     Fault::Crash(0),
     Fault::Crash(1),
     Fault::Pause(0),
@@ -98,6 +102,7 @@ pub(super) const FAULTS: [Fault; 34] = [
     Fault::Crash(2),
     Fault::Stop(0),
     Fault::Stop(1),
+    Fault::RowRefused,
 ];
 
 /// One run: everything that decides its course.
@@ -208,6 +213,8 @@ struct Process {
     prepared: BTreeSet<Label>,
     /// Rows of plain loads, kept until the next start of reading.
     kept: BTreeMap<Label, Vec<Row>>,
+    /// Rows known to be refused: set aside by batches of their own.
+    condemned: BTreeSet<Row>,
     stopped: Option<Stopped>,
     stop_expired: bool,
 }
@@ -237,6 +244,8 @@ struct Filling {
     begun: BTreeSet<Label>,
     loaded: BTreeSet<Label>,
     records: u64,
+    aside: Vec<Row>,
+    is_full: bool,
     is_sealing: bool,
     is_replay: bool,
 }
@@ -277,6 +286,10 @@ pub(super) struct World {
     armed: Vec<Fault>,
     broken: Option<String>,
     delivered: BTreeSet<Row>,
+    /// Rows that are refused whoever loads them.
+    bad: BTreeSet<Row>,
+    /// Of these, dead letters.
+    set_aside: BTreeSet<Row>,
     /// I10: highest offset committed per partition and table.
     highest: BTreeMap<(u32, TableHash), u64>,
     /// Intents for which `v=a` stands or stood in a record.
@@ -319,6 +332,8 @@ impl World {
             armed: vec![],
             broken: None,
             delivered: BTreeSet::new(),
+            bad: BTreeSet::new(),
+            set_aside: BTreeSet::new(),
             highest: BTreeMap::new(),
             aborts: BTreeSet::new(),
             intents: BTreeMap::new(),
@@ -472,7 +487,7 @@ impl World {
     fn require_delivered(&mut self, p: u32, offset: u64) {
         for table in routes(p, offset) {
             let row = (p, offset, TableHash::of(table));
-            let is_there = self.delivered.contains(&row);
+            let is_there = self.delivered.contains(&row) || self.set_aside.contains(&row);
             self.require(is_there, || format!("I2: t[{p}]@{offset} is missing in {table}"));
         }
     }
@@ -777,6 +792,9 @@ impl World {
         if let Input::Fetched(Some(list)) = &input {
             self.learn(process, list);
         }
+        if let Input::RowsRefused { label, .. } = &input {
+            self.condemn(process, label);
+        }
         if matches!(
             input,
             Input::Answered { op: Op::Load, .. }
@@ -858,6 +876,8 @@ impl World {
             }
             Action::AskHistory { label } => self.send(process, label, Op::AskHistory, vec![], 0),
             Action::FlushDeadLetters => {
+                let batch = self.processes[process].batch.as_ref();
+                self.set_aside.extend(batch.iter().flat_map(|batch| &batch.aside));
                 self.to(process, 1, Event::Input(Input::DeadLettersFlushed(true)));
             }
             Action::WakeAt(at) => {
@@ -887,6 +907,18 @@ impl World {
             Action::Finished => self.finished(process),
             Action::Done(_) | Action::Say(_) => {}
         }
+    }
+
+    /// The search for the rows that were refused, cut short.
+    fn condemn(&mut self, process: usize, label: &Label) {
+        let p = &mut self.processes[process];
+        let rows = match &p.batch {
+            _ if self.schedule.plain => p.kept.get(label),
+            batch => batch.as_ref().and_then(|batch| batch.rows.get(label)),
+        };
+        let found = rows.into_iter().flatten().filter(|row| self.bad.contains(row));
+        let found: Vec<Row> = found.copied().collect();
+        p.condemned.extend(found);
     }
 
     fn read_from(
@@ -1100,8 +1132,10 @@ impl World {
             });
             for label in old.iter().flat_map(Cursor::labels) {
                 let state = self.frontend.truth(&label);
-                let is_final =
-                    if self.schedule.plain { state.is_committed() } else { state.is_terminal() };
+                let is_final = match self.schedule.plain {
+                    true => state.is_committed() || self.is_refused_for_good(&label),
+                    false => state.is_terminal(),
+                };
                 self.require(is_final, || format!("I5: {label} overwritten, {state}"));
             }
             if self.schedule.mode == Mode::ExactlyOnce {
@@ -1111,6 +1145,11 @@ impl World {
             }
         }
         self.group.apply(writes);
+    }
+
+    /// A plain load with a row that is refused whoever sends it.
+    fn is_refused_for_good(&self, label: &Label) -> bool {
+        self.contents.get(label).is_some_and(|rows| !rows.is_disjoint(&self.bad))
     }
 
     /// I7: no intent n+1 while a label of n is not committed.
@@ -1123,7 +1162,8 @@ impl World {
             .collect();
         for label in earlier {
             let state = self.frontend.truth(&label);
-            self.require(state.is_committed(), || format!("I7: {label} is {state}, next intended"));
+            let is_over = state.is_committed() || self.is_refused_for_good(&label);
+            self.require(is_over, || format!("I7: {label} is {state}, next intended"));
         }
     }
 
@@ -1172,7 +1212,30 @@ impl World {
             }
             None => (1 + self.roll(3), self.effect(&label, op, &rows, timeout_s)),
         };
-        self.to(process, delay, Event::Input(Input::Answered { label, op, answer }));
+        let rows = Answer::Refused(Refusal::Other(ROWS.into()));
+        self.to(
+            process,
+            delay,
+            Event::Input(match answer {
+                answer if answer == rows => Input::RowsRefused { label, why: ROWS.into() },
+                answer => Input::Answered { label, op, answer },
+            }),
+        );
+    }
+
+    /// Whether a load with these rows is refused because of them.
+    fn refuses_rows(&mut self, label: &Label, op: Op, rows: &[Row]) -> bool {
+        if op != Op::Load || self.frontend.truth(label).is_committed() || rows.is_empty() {
+            return false;
+        }
+        if self.take_armed(|fault| fault == Fault::RowRefused).is_some() {
+            let index = self.roll(rows.len() as u64) as usize;
+            // What was loaded once is a good row.
+            if !self.delivered.contains(&rows[index]) {
+                self.bad.insert(rows[index]);
+            }
+        }
+        rows.iter().any(|row| self.bad.contains(row))
     }
 
     /// A request reaches the frontend; I1 and I10 are checked for rows it commits.
@@ -1192,6 +1255,13 @@ impl World {
             }
         }
         let op = if self.schedule.plain && op == Op::Commit { Op::Load } else { op };
+        if self.refuses_rows(label, op, rows) {
+            if self.schedule.plain {
+                self.frontend.abort_plain(self.now, label);
+            }
+            self.note(|| format!("FE {op:?} {label}: {ROWS}"));
+            return Answer::Refused(Refusal::Other(ROWS.into()));
+        }
         let (answer, committed) =
             self.frontend.request(self.now, self.schedule.plain, label, op, rows, timeout_s);
         self.note(|| format!("FE {op:?} {label} = {answer:?}"));
@@ -1227,6 +1297,8 @@ impl World {
             begun: BTreeSet::new(),
             loaded: BTreeSet::new(),
             records: 0,
+            aside: vec![],
+            is_full: false,
             is_sealing: false,
             is_replay,
         });
@@ -1243,7 +1315,16 @@ impl World {
         let limit = if batch.is_replay { u64::MAX } else { limit };
         let is_open = |r: &Reading| r.next < r.until.unwrap_or(records);
         let next = p.readings.iter().filter(|(_, r)| is_open(r)).min_by_key(|(_, r)| r.next);
-        let Some(number) = next.map(|(&number, _)| number).filter(|_| batch.records < limit) else {
+        let next = next.map(|(&number, r)| (number, r.next));
+        // A record that is known to be refused makes a batch of its own: a plain load's label stands for
+        // every record between its offsets, whoever loads them.
+        let is_condemned = next.is_some_and(|(number, offset)| {
+            let mut rows = TABLES.iter().map(|table| (number, offset, TableHash::of(table)));
+            !batch.is_replay && rows.any(|row| p.condemned.contains(&row))
+        });
+        let has_room = batch.records < limit && !batch.is_full;
+        let may_take = has_room && (!is_condemned || batch.records == 0);
+        let Some((number, _)) = next.filter(|_| may_take) else {
             if !batch.ends.is_empty() {
                 batch.is_sealing = true;
                 self.load_if_begun(process);
@@ -1257,6 +1338,7 @@ impl World {
         reading.next += 1;
         let owed = reading.owed.iter().find(|(until, _)| offset < *until).map(|o| o.1.clone());
         batch.records += 1;
+        batch.is_full |= is_condemned;
         batch.ends.entry(number).or_insert((offset, offset)).1 = offset + 1;
         let seq = batch.seq;
         for table in routes(number, offset) {
@@ -1271,6 +1353,12 @@ impl World {
 
     fn add_row(&mut self, process: usize, seq: Seq, table: &str, row: Row) {
         let p = &mut self.processes[process];
+        if let Some(batch) = p.batch.as_mut().filter(|batch| !batch.is_replay)
+            && p.condemned.contains(&row)
+        {
+            batch.aside.push(row);
+            return;
+        }
         let machine = p.machine.as_mut().expect("a running process");
         let (label, is_new) = match machine.open(seq, table) {
             Opening::New(label) => (label, true),

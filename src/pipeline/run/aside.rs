@@ -299,7 +299,9 @@ impl Run<'_> {
     pub(super) fn rows_rejected(&mut self, label: &Label, rejection: &Rejection) {
         let ticket = self.owners.get(label).map(|(ticket, _)| *ticket);
         let Some(batch) = ticket.and_then(|ticket| self.batches.get(&ticket)) else { return };
-        let ranges = if batch.sealing { batch.ranges() } else { self.positions.moved_ranges() };
+        let mut ranges = if batch.sealing { batch.ranges() } else { self.positions.moved_ranges() };
+        // A pending plain load that was read again may hold records of partitions that others own now.
+        ranges.retain(|range| self.assigned.contains(&range.partition));
         let (read_bytes, is_piece) = (batch.read_bytes, batch.is_piece);
         if rejection.fault == Fault::Size && !is_piece {
             self.aside.most_bytes = self.aside.most_bytes.min((read_bytes / 2).max(1));
@@ -335,7 +337,9 @@ impl Run<'_> {
 
     /// Takes down the rows that StarRocks names, for the lanes to leave out; whether any is new.
     fn name_rows(&mut self, label: &Label, rejection: &Rejection) -> bool {
-        if self.aside.names_fail || rejection.log.is_empty() {
+        // A plain load's label stands for every record between its offsets, whoever loads them: what is
+        // left out has to be a batch of its own.
+        if self.plain || self.aside.names_fail || rejection.log.is_empty() {
             return false;
         }
         let columns = self.directory.columns(&rejection.table.table);
@@ -346,6 +350,15 @@ impl Run<'_> {
             self.tell_condemned();
         }
         is_new
+    }
+
+    /// A plain load without a search leaves nothing out: its label stands for every record between its
+    /// offsets, whoever loads them.
+    pub(super) fn condemn_nothing(&mut self) {
+        if !self.aside.condemned.is_empty() {
+            self.aside.condemned = Arc::default();
+            self.tell_condemned();
+        }
     }
 
     fn tell_condemned(&mut self) {

@@ -65,11 +65,16 @@ impl Run<'_> {
                 if is_fresh {
                     self.forget_batches();
                     self.unsettled = Unsettled::default();
+                    self.gives_way = false;
+                    if self.plain && !self.aside.is_isolating() {
+                        self.condemn_nothing();
+                    }
                 }
                 self.start(&readings, counted).map(|()| None)
             }
             Action::Replay { seq, readings } => {
                 self.forget_batches();
+                self.condemn_nothing();
                 self.fill(Batch::replay(seq));
                 self.replay(&readings).map(|()| None)
             }
@@ -241,12 +246,14 @@ impl Run<'_> {
         }
         for (labels, state) in [(committed, "committed"), (aborted, "aborted")] {
             for label in labels {
+                // A batch of this run whose rows were refused was never left to anybody.
+                let found_pending = state == "committed" || !self.is_held(&label);
                 self.audit(event::Audited {
                     label: label.to_string(),
                     table: None,
                     rows: None,
                     state,
-                    found_pending: true,
+                    found_pending,
                     ranges: ranges.clone(),
                 });
             }

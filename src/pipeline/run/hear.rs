@@ -140,16 +140,21 @@ impl Run<'_> {
 
     fn answered(&mut self, mut done: Done) -> Result<(), Problem> {
         if let Some(rejection) = done.rejection.take() {
-            if self.is_searched_for(&rejection) {
+            let is_searched_for = self.is_searched_for(&rejection);
+            if is_searched_for {
                 self.rows_rejected(&done.label, &rejection);
-                // A plain load has its intent already: its state is asked first, as ever.
-                if !self.is_plain(&done.label) {
-                    let why = rejection.message;
-                    return self.feed(Input::RowsRefused { label: done.label, why });
-                }
                 done.problem = None;
             }
             done.problem = done.problem.map(|problem| self.with_ranges(problem, &done.label));
+            // A plain load has its intent already, which gives way whatever is done about the rows.
+            if is_searched_for || self.is_plain(&done.label) {
+                if let Some(problem) = done.problem {
+                    self.note_failure(problem);
+                    self.gives_way = true;
+                }
+                let why = rejection.message;
+                return self.feed(Input::RowsRefused { label: done.label, why });
+            }
         }
         if let Some(problem) = done.problem {
             use delivery::Op;

@@ -90,7 +90,8 @@ impl Run<'_> {
         // A batch that is being sealed is loaded; one that holds a bad record is not.
         let sealing = self.batches.values().any(|batch| batch.sealing && !batch.handed_over);
         let unsealed = self.filling.is_some() && self.positions.moved();
-        let wait = self.problem.is_none() && !expired && (sealing || unsealed);
+        let is_loading = self.problem.is_none() && (sealing || unsealed);
+        let wait = !expired && (is_loading || self.gives_way);
         if !stopping.told && !wait {
             stopping.told = true;
             self.stopping = Some(stopping);

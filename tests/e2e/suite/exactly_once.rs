@@ -10,6 +10,8 @@ mod protocol;
 mod promises;
 /// A process dies when some tables of a batch are committed and others are not.
 mod several;
+/// Plain loads with rows that StarRocks refuses.
+mod refused;
 /// A StarRocks that answers nothing any more once an intent stands.
 mod silent;
 /// Topics, tables, processes and the reckoning.

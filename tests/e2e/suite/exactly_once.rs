@@ -6,6 +6,9 @@
 mod doubt;
 /// One mishap at each request of the protocol, on librdkafka's mock cluster.
 mod protocol;
+/// The group as it is found: positions that do not fit, members that died, commits that are refused;
+/// and what a run says of what it did.
+mod positions;
 /// What each delivery option promises.
 mod promises;
 /// A process dies when some tables of a batch are committed and others are not.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Millis;
-use super::Taken;
 use super::label::{Label, Prefix, RunId, Seq, TableHash};
+use super::{Failure, Millis, Taken};
 use crate::record::Partition;
 
 /// One attempt at a batch.
@@ -19,6 +18,8 @@ pub(super) struct Batch {
     pub(super) deadline_s: u64,
     /// How often its intent was written without an answer of OK.
     pub(super) intent_tries: u32,
+    /// The broker's last answer to it, where it would be the same again.
+    pub(super) intent_refused: Option<Failure>,
 }
 
 /// One label of a batch.
@@ -77,6 +78,7 @@ impl Batch {
             ends: vec![],
             deadline_s: 0,
             intent_tries: 0,
+            intent_refused: None,
         }
     }
 

@@ -643,6 +643,11 @@ impl Running {
         }
         cx.say(Note::IntentUnknown { seq: batch.seq });
         batch.intent_tries += 1;
+        batch.intent_refused = match error {
+            WriteError::Denied => Some(Failure::MayNotCommit),
+            WriteError::TooLong => Some(Failure::MetadataTooLong),
+            WriteError::Transient | WriteError::NotMember => None,
+        };
         if error == WriteError::NotMember && batch.intent_tries > 1 {
             return self.rejoin("this member was expelled", litter, cx);
         }
@@ -694,6 +699,12 @@ impl Running {
             self.finalise = None;
             self.commit_filling(cx);
             return Turn::Stay;
+        }
+        // To end now is no worse than a crash: what is prepared is rolled back by the next owner.
+        if landed == 0
+            && let Some(failure) = batch.intent_refused.take()
+        {
+            return Turn::Fail(failure);
         }
         let is_late = batch.deadline_s != 0 && cx.now / 1000 >= batch.deadline_s;
         if batch.intent_tries >= INTENT_TRIES || is_late {

@@ -61,8 +61,7 @@ pub struct NotWritten {
 pub enum Why {
     TooLarge,
     Denied,
-    NoTopic,
-    /// Nothing that could be named: brokers away, elections.
+    /// Time: brokers away, elections, a topic that was deleted and is made anew at the next attempt.
     Away,
 }
 
@@ -123,9 +122,6 @@ impl NotWritten {
                 | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => Why::Denied,
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Why::NoTopic
-            }
             _ => Why::Away,
         };
         NotWritten { index, why, text: error.to_string() }
@@ -273,8 +269,6 @@ impl Producer {
                 Problem::usage(format!("Kafka does not let this user write to dead-letter topic `{topic}`"))
                     .hint("the user needs Write and Describe on the topic; for exactly-once dead letters also Write on transactional ids that begin with `starsink-`")
             }
-            Why::NoTopic => Problem::usage(format!("dead-letter topic `{topic}` does not exist any more"))
-                .hint("run the command again: it is created at start"),
             Why::Away => Problem::unavailable(format!(
                 "cannot write dead letters to topic `{topic}` at Kafka `{}`",
                 self.to.bootstrap

@@ -91,6 +91,15 @@ impl Isolation {
         }
     }
 
+    /// The piece failed and nothing says why: goes on with its halves, if there are two.
+    pub fn halve(&mut self) -> bool {
+        let Some(piece) = self.pieces.front() else { return false };
+        if piece.is_single() {
+            return false;
+        }
+        self.refused(false) == Next::Load
+    }
+
     /// Replaces the first piece by its halves.
     fn split(&mut self) {
         let Some(piece) = self.pieces.pop_front() else { return };

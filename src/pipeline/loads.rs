@@ -86,6 +86,8 @@ pub enum What {
     /// A part is in the BE's hands, or is not.
     Part {
         accepted: bool,
+        /// The transaction was over when it came, and StarRocks does not say why.
+        aborted: bool,
         rows: u64,
         records: u64,
         raw_bytes: u64,
@@ -341,12 +343,12 @@ impl Shared {
     /// Sends one part; a transaction still busy with the part before is asked again.
     fn send(&self, told: Told, node: Option<Node>, part: Part) -> Done {
         let (rows, records, raw_bytes) = (part.rows, part.records, part.raw_bytes);
-        let what = |accepted| What::Part { accepted, rows, records, raw_bytes };
+        let what = |accepted, aborted| What::Part { accepted, aborted, rows, records, raw_bytes };
         let given_up = self.lock().given_up.contains(told.label);
         let Some(node) = node.filter(|_| !given_up) else {
             self.free(part);
             let label = told.label.clone();
-            return Done { label, what: what(false), problem: None, rejection: None };
+            return Done { label, what: what(false, false), problem: None, rejection: None };
         };
         let name = told.label.to_string();
         let deadline = Instant::now() + BUSY_LIMIT;
@@ -366,9 +368,10 @@ impl Shared {
         };
         self.free(part);
         let accepted = matches!(reply, Ok(Reply::Done(_)));
+        let aborted = matches!(reply, Ok(Reply::Aborted(_)));
         let rejection = told.rejection(&reply);
         let problem = (!accepted).then(|| told.problem("load rows", &reply, rejection.as_ref()));
-        Done { label: told.label.clone(), what: what(accepted), problem, rejection }
+        Done { label: told.label.clone(), what: what(accepted, aborted), problem, rejection }
     }
 }
 

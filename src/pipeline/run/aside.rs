@@ -45,7 +45,16 @@ pub(super) struct Aside {
     /// Told already.
     new_fields: BTreeSet<String>,
     /// After a body that was too large: bytes of a batch from then on.
-    pub(super) most_bytes: u64,
+    most_bytes: u64,
+    /// A transaction was rolled back between two parts, and nothing says why.
+    suspect: Option<Suspect>,
+}
+
+/// Records among which something may be wrong.
+struct Suspect {
+    ranges: Vec<OffsetRange>,
+    /// Bytes of a batch until they are loaded.
+    most_bytes: u64,
 }
 
 /// Who writes dead letters.
@@ -86,7 +95,14 @@ impl Aside {
             is_searching: false,
             new_fields: BTreeSet::new(),
             most_bytes: u64::MAX,
+            suspect: None,
         }
+    }
+
+    /// Bytes of a batch at most, for now.
+    pub(super) fn most_bytes(&self) -> u64 {
+        let suspect = self.suspect.as_ref().map_or(u64::MAX, |suspect| suspect.most_bytes);
+        self.most_bytes.min(suspect)
     }
 
     /// The assignment is over: whoever has the partitions now searches anew.
@@ -241,6 +257,13 @@ impl Run<'_> {
                 }));
             }
         }
+        if let Some(suspect) = &mut self.aside.suspect {
+            let is_loaded = |it: &OffsetRange| {
+                ranges.iter().any(|r| r.partition == it.partition && it.next <= r.next)
+            };
+            suspect.ranges.retain(|range| !is_loaded(range));
+        }
+        self.aside.suspect.take_if(|suspect| suspect.ranges.is_empty());
         for range in ranges {
             let is_behind = |(partition, offset): &(Partition, Offset)| {
                 *partition == range.partition && *offset < range.next
@@ -333,6 +356,24 @@ impl Run<'_> {
         // Another part of the batch is read next, or the same without a record.
         self.assigned_in_kafka = false;
         self.aside.is_searching = true;
+    }
+
+    /// A part met a transaction that was over. One document of an earlier part may have spoilt it: that is
+    /// told in words only where no part follows. So attempts get smaller until a batch is one part.
+    pub(super) fn part_aborted(&mut self, label: &Label) {
+        let ticket = self.owners.get(label).map(|(ticket, _)| *ticket);
+        let Some(batch) = ticket.and_then(|ticket| self.batches.get(&ticket)) else { return };
+        if let Some(isolation) = &mut self.aside.isolation {
+            if isolation.halve() {
+                self.assigned_in_kafka = false;
+                self.aside.is_searching = true;
+            }
+            return;
+        }
+        let ranges = if batch.sealing { batch.ranges() } else { self.positions.moved_ranges() };
+        let part = self.plan.part_bytes as u64;
+        let most_bytes = part.min(self.aside.most_bytes()).min((batch.read_bytes / 2).max(1));
+        self.aside.suspect = Some(Suspect { ranges, most_bytes });
     }
 
     /// Takes down the rows that StarRocks names, for the lanes to leave out; whether any is new.
@@ -506,5 +547,27 @@ impl Run<'_> {
         });
         let ranges = ranges.unwrap_or_default();
         ranges.iter().take(MOST).fold(problem, |problem, range| problem.at(range.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::starrocks::client::TableName;
+
+    #[test]
+    fn a_search_that_is_given_up_says_how_far_it_came() {
+        let rejection = Rejection {
+            table: TableName { database: "d".into(), table: "t".into() },
+            fault: Fault::Rows,
+            message: "too many filtered rows".into(),
+            log: vec![],
+        };
+        let problem = gave_up(&rejection, 20_001, 9_000);
+        let what = "StarRocks rejects too many rows for `d.t` to set them aside one by one";
+        assert_eq!((problem.kind, problem.what.as_str()), (Kind::BadRecord, what));
+        let found = "9000 records of one batch were found in 20001 loads";
+        assert_eq!(problem.causes, ["too many filtered rows", found]);
+        assert!(problem.hints.iter().any(|hint| hint.contains("DESC d.t")), "{:?}", problem.hints);
     }
 }

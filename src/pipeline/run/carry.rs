@@ -493,3 +493,29 @@ pub(in crate::pipeline) fn machine_failed(group: &str, failure: &delivery::Failu
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(failure: &delivery::Failure, what: &str, hint: &str) {
+        let problem = machine_failed("g", failure);
+        assert_eq!((problem.kind, problem.what.as_str()), (Kind::Usage, what));
+        assert!(problem.hints.iter().any(|text| text.contains(hint)), "{:?}", problem.hints);
+    }
+
+    #[test]
+    fn what_the_broker_refuses_says_what_to_change() {
+        check(
+            &delivery::Failure::MayNotCommit,
+            "Kafka does not let this user commit offsets in group `g`",
+            "Read on the consumer group",
+        );
+        check(
+            &delivery::Failure::MetadataTooLong,
+            "the broker refuses offset metadata as long as an intent of this configuration",
+            "`offset.metadata.max.bytes`",
+        );
+    }
+}

@@ -167,6 +167,9 @@ impl Run<'_> {
                 What::Answered { .. } | What::Part { .. } => self.note_failure(problem),
             }
         }
+        if matches!(done.what, What::Part { aborted: true, .. }) {
+            self.part_aborted(&done.label);
+        }
         let owner = self.owners.get(&done.label).cloned();
         match done.what {
             What::Part { accepted, .. } => {

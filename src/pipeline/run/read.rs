@@ -31,7 +31,7 @@ impl Run<'_> {
         let moved = self.positions.moved();
         let policy = &self.job.flush;
         let share = self.plan_limit();
-        let most_bytes = self.aside.most_bytes;
+        let most_bytes = self.aside.most_bytes();
         let spent = self.plain && self.plan.budget.is_spent();
         let batch = self.batch(ticket);
         if batch.sealing {

@@ -209,8 +209,17 @@ impl Kafka {
     /// Allows `user` of the SASL listener an operation such as `Write` on something that is named in
     /// the words of `kafka-acls.sh` (`--topic NAME`); needs [`Options::with_access_lists`].
     pub fn allow(&self, user: &str, operation: &str, on: &[&str]) -> Result<()> {
+        self.access(&["--add"], user, operation, on)
+    }
+
+    /// Takes back what [`Kafka::allow`] allowed.
+    pub fn forbid(&self, user: &str, operation: &str, on: &[&str]) -> Result<()> {
+        self.access(&["--remove", "--force"], user, operation, on)
+    }
+
+    fn access(&self, how: &[&str], user: &str, operation: &str, on: &[&str]) -> Result<()> {
         let mut command = self.java(0, "org.apache.kafka.tools.AclCommand");
-        command.args(["--bootstrap-server", &self.bootstrap(), "--add"]).args(on);
+        command.args(["--bootstrap-server", &self.bootstrap()]).args(how).args(on);
         command.args(["--allow-principal", &format!("User:{user}"), "--operation", operation]);
         let output = command.output().context("run `java`")?;
         let said = [output.stdout, output.stderr].concat();

@@ -251,6 +251,12 @@ impl StarRocks {
         self.post("restart_fe", "").map(drop)
     }
 
+    /// The stand-in's first backend dies, and the frontend has noticed.
+    pub fn lose_backend(&self) -> Result<()> {
+        self.post("kill_be?be=0", "")?;
+        self.post("be_down?be=0", "").map(drop)
+    }
+
     /// Moves the stand-in's clock on.
     pub fn advance(&self, by: Duration) -> Result<()> {
         self.post(&format!("advance?ms={}", by.as_millis()), "").map(drop)

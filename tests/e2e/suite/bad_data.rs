@@ -139,6 +139,26 @@ fn balances(report: &Value) {
     }
 }
 
+/// Of a transaction's bodies only the last one's fate is told in words; after an earlier one the next
+/// is refused with no reason.
+#[test]
+fn a_document_that_spoils_a_body_before_the_last_is_found_all_the_same() {
+    let mut stage = Stage::new(1, TABLE);
+    stage.within = SOON * 3;
+    let deep = format!(r#"{{"id":7,"city":"Oslo","x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    let rows = 60_000;
+    stage.put(rows, &deep, &[9_000]);
+    // Bodies are a twenty-fourth of the memory: several of them to a batch.
+    let small = ["--memory", "16MiB"];
+    let job = stage.job();
+    let (_, report) = stage.load(&job, &[&["--dlq", stage.dead.as_str()], &small[..]].concat(), 3);
+    assert_eq!(stage.count(), rows - 1);
+    stage.check_letters(&[9_000]);
+    eprintln!("a spoilt body before the last: {} loads more", report["extra_loads"]);
+    let output = stage.job().load_within(stage.within, &small).expect(4);
+    output.says(&["arse json", "StarRocks rejected"]);
+}
+
 #[test]
 fn skipped_records_are_counted_and_told() {
     let stage = Stage::new(1, TABLE);

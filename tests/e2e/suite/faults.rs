@@ -70,7 +70,11 @@ impl Stage {
 
 #[test]
 fn a_broker_that_is_not_there_is_named() {
-    Stage::new().check_refused(&[("bootstrap.servers", NOBODY)], &[5], &[NOBODY]);
+    Stage::new().check_refused(
+        &[("bootstrap.servers", NOBODY)],
+        &[5],
+        &["cannot reach Kafka at", NOBODY],
+    );
 }
 
 #[test]
@@ -88,14 +92,22 @@ fn tls_to_a_listener_without_tls_is_named() {
 fn a_missing_topic_brings_the_nearest_name() {
     let stage = Stage::new();
     let wrong = stage.topic.replace("fault", "fualt");
-    stage.check_refused(&[("topics", &wrong)], &[2], &[&wrong, "did you mean", &stage.topic]);
+    stage.check_refused(
+        &[("topics", &wrong)],
+        &[2],
+        &[&wrong, "does not exist on", "did you mean", &stage.topic],
+    );
 }
 
 #[test]
 fn the_query_port_as_fe_address_is_recognised() {
     let stage = Stage::new();
     let query = stage.scene.starrocks.query.clone();
-    stage.check_refused(&[("starrocks.http.url", &query)], &[2], &[&query, "query port"]);
+    stage.check_refused(
+        &[("starrocks.http.url", &query)],
+        &[2],
+        &["cannot talk to the StarRocks FE at", &query, "query port"],
+    );
 }
 
 #[test]
@@ -105,7 +117,11 @@ fn a_backend_as_fe_address_is_recognised() {
         crate::scene::skip("a backend as FE address", "a real StarRocks' backends are not known");
         return;
     };
-    stage.check_refused(&[("starrocks.http.url", &be)], &[2], &[&be]);
+    stage.check_refused(
+        &[("starrocks.http.url", &be)],
+        &[2],
+        &["is a StarRocks BE, not an FE", &be],
+    );
 }
 
 #[test]
@@ -129,9 +145,13 @@ fn a_missing_database_or_table_is_named() {
     stage.check_refused(
         &[("starrocks.topic2table.map", &map)],
         &[2],
-        &["no_such_table", "does not exist", &stage.topic],
+        &["goes to table", "no_such_table", "which does not exist", &stage.topic],
     );
-    stage.check_refused(&[("starrocks.database.name", "no_such_db")], &[2], &["no_such_db"]);
+    stage.check_refused(
+        &[("starrocks.database.name", "no_such_db")],
+        &[2],
+        &["no_such_db", "does not exist in StarRocks"],
+    );
 }
 
 #[test]
@@ -170,7 +190,7 @@ fn a_backend_out_of_reach_is_named() {
         stage.scene.starrocks.fault(&away).expect("a fault is set");
     }
     let job = stage.scene.job(&[(&stage.topic, &stage.table)]).set("sink.maxretries", "1");
-    job.load(&[]).expect(5).says(&["error:", NOBODY, "hint:"]);
+    job.load(&[]).expect(5).says(&["sent the request on to", NOBODY, "hint:"]);
     stage.scene.starrocks.clear_faults().expect("faults are cleared");
     stage.check_loads(&[("name", job.get("name"))]);
 }
@@ -275,5 +295,5 @@ fn an_empty_topic_list_of_a_pattern_is_not_silence() {
     let pattern = topics::fresh_name("nothing_like_this");
     let job = stage.scene.job(&[]).without("topics").without("starrocks.topic2table.map");
     let output = job.set("topics.regex", &pattern).load(&[]);
-    assert!(output.stderr.contains(&pattern), "no word of the pattern: {}", output.stderr);
+    output.says(&["no topic on", &pattern]);
 }

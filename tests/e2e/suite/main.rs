@@ -18,6 +18,8 @@ mod change_data;
 mod differential;
 /// What `check` finds on a real broker.
 mod check;
+/// Errors of Kafka and StarRocks, by text and exit code.
+mod errors;
 /// Kill −9, SIGSTOP, two processes: each record once all the same.
 mod exactly_once;
 /// Every line of the fault table.

@@ -150,7 +150,7 @@ fn a_registry_that_is_away_ends_the_run_and_the_next_one_loads_all() {
         .set("value.converter.retries.wait.ms", "10")
         .set("value.converter.max.retries", "2");
     away.load(&[]).expect(5).says(&[
-        "schema registry",
+        "the schema registry cannot be reached",
         "`http://127.0.0.1:1/apis`",
         "tried 3 times",
     ]);
@@ -170,5 +170,5 @@ fn an_unknown_id_stops_the_run_and_names_id_and_subject_and_place() {
     produce::put(&scene.bootstrap, &topic, &[message]).expect("produced");
     let job = job(&scene, &topic, &table, AVRO, &registry().url());
     let (subject, place) = (format!("`{topic}-value`"), format!("{topic}[0]@3"));
-    job.load(&[]).expect(4).says(&["id 9999", &subject, &place]);
+    job.load(&[]).expect(4).says(&["has no schema with id 9999", &subject, &place]);
 }

@@ -8,6 +8,8 @@ mod cli;
 mod check;
 /// Configuration files to a job, and everything that can be wrong with them.
 mod config;
+/// The page of errors: each can be said, and a test expects it.
+mod errors;
 /// The reference of keys, generated from their table.
 mod config_md;
 /// Java's stores of keys and certificates, made by Java's own tool.

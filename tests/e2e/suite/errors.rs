@@ -81,6 +81,24 @@ fn a_property_that_librdkafka_does_not_know_is_refused_by_it() {
     stage.refuses(&stage.job(), &["-X", "no.such.property=1"], 2, &says);
 }
 
+#[test]
+fn records_that_may_be_rolled_back_are_not_loaded_exactly_once() {
+    let stage = Stage::new();
+    let job = stage.job().set("consumer.override.isolation.level", "read_uncommitted");
+    let says = ["exactly once is not possible with `isolation.level=read_uncommitted`"];
+    stage.refuses(&job, &[], 2, &says);
+    job.load(&["--delivery", "at-least-once"]).expect(0);
+    assert_eq!(stage.count(), 3);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_and_the_load_is_done() {
+    let stage = Stage::new();
+    let output = stage.job().load(&["--report", "/nowhere/report.json"]).expect(2);
+    output.says(&["cannot write the report to `/nowhere/report.json`"]);
+    assert_eq!(stage.count(), 3);
+}
+
 // ---- the group's position ----
 
 #[test]
@@ -106,16 +124,13 @@ fn records_that_retention_deleted_before_they_were_loaded_are_told() {
 }
 
 #[test]
-fn a_topic_that_was_created_again_is_told() {
+fn a_position_behind_the_end_of_the_topic_is_told() {
     let stage = Stage::new();
     let job = stage.job();
-    job.load(&[]).expect(0);
-    topics::delete(&stage.scene.bootstrap, &stage.topic).expect("deleted");
-    let made = || topics::create(&stage.scene.bootstrap, &stage.topic, 1, &[]).is_ok();
-    wait_until("the topic is there again", SOON, made);
-    stage.put(0, 1);
     let group = stage.group(&job);
-    let says = ["ends at 1", &group, "stands at 3", "created again or truncated"];
+    let offsets = [(0, 10, String::new())];
+    topics::commit(&stage.scene.bootstrap, &group, &stage.topic, &offsets).expect("committed");
+    let says = ["ends at 3", &group, "stands at 10", "created again or truncated"];
     stage.refuses(&job, &[], 2, &says);
 }
 
@@ -204,7 +219,7 @@ fn a_user_without_rights_is_told_which_are_missing() {
     kafka.forbid(SASL_USER, "Read", &["--group", &group]).expect("taken back");
     stage.put(3, 6);
     let output = run.wait(SOON).expect("it ends").expect(2);
-    output.says(&["Kafka does not let this user commit offsets", &group]);
+    output.says(&["cannot read the group's offsets at Kafka", "Read on the topics and on the"]);
     assert_eq!(stage.count(), 3, "nothing is loaded that cannot be remembered");
     allow("Read", &["--group", &group]);
     job.load(&[]).expect(0);
@@ -237,6 +252,19 @@ fn an_fe_that_is_not_there_is_told() {
 }
 
 #[test]
+fn an_fe_that_does_not_tell_columns_is_named() {
+    let Some(scene) = Scene::with_standin("an FE that does not answer") else { return };
+    let stage = Stage::on(scene);
+    for op in ["schema", "sql"] {
+        let silent = json!({"op": op, "times": 0, "do": "drop"});
+        stage.scene.starrocks.fault(&silent).expect("a fault is set");
+    }
+    let fe = stage.scene.starrocks.fe.clone();
+    let says = ["cannot read the columns of", &stage.table, "no answer from", &fe];
+    stage.refuses(&stage.job(), &[], 5, &says);
+}
+
+#[test]
 fn a_cluster_without_a_live_backend_is_told() {
     let Some(scene) = Scene::with_standin("a cluster without a live backend") else { return };
     let stage = Stage::on(scene);
@@ -249,7 +277,7 @@ fn every_step_that_stays_refused_ends_the_run_and_the_next_one_loads_all() {
     for (op, verb) in [
         ("begin", "cannot begin a transaction for"),
         ("load", "cannot load rows for"),
-        ("prepare", "cannot prepare for"),
+        ("prepare", "cannot prepare a transaction for"),
     ] {
         let Some(scene) = Scene::with_standin("a step that stays refused") else { return };
         let stage = Stage::on(scene);
@@ -345,16 +373,33 @@ fn a_record_larger_than_a_load_may_be_stops_the_run_by_name() {
 fn letters_without_context_need_a_single_topic() {
     let stage = Stage::new();
     let (dead, other) = (topics::fresh_name("dead"), stage.scene.topic("other", 1));
+    let map = format!("{}:{table},{other}:{table}", stage.topic, table = stage.table);
     stage.put_values(&["not json".to_owned()]);
     let both = format!("{},{other}", stage.topic);
     let job = stage
         .job()
         .set("topics", &both)
+        .set("starrocks.topic2table.map", &map)
         .set("errors.deadletterqueue.context.headers.enable", "false");
     job.load(&["--dlq", &dead]).expect(3);
     assert_eq!(stage.count(), 3);
     let output = job.load(&["--replay", &dead]).expect(3);
     let says = "a dead letter has no headers that say which topic it came from";
     assert!(output.stdout.contains(says), "{}", output.stdout);
-    output.says(&[says]);
+}
+
+#[test]
+fn an_empty_line_is_no_row() {
+    let stage = Stage::new();
+    stage.put_values(&[String::new()]);
+    let job = stage
+        .job()
+        .set("value.converter", "org.apache.kafka.connect.storage.StringConverter")
+        .set("sink.properties.format", "csv")
+        .set("sink.properties.column_separator", "|")
+        .set("sink.properties.columns", "city")
+        .without("sink.properties.strip_outer_array");
+    let place = format!("{}[0]@3", stage.topic);
+    job.load(&["-o", "3"]).expect(4).says(&["a record is empty, not a CSV row", &place]);
+    assert_eq!(stage.count(), 0);
 }

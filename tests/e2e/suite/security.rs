@@ -144,13 +144,24 @@ fn give_token(mut stream: TcpStream) -> std::io::Result<()> {
 
 /// Loads one record with a token of [`token_endpoint`].
 fn load_with_token(secret: &str, options: &str) -> (Output, u64) {
+    load_with_token_of(token_endpoint(), secret, options)
+}
+
+fn load_with_token_of(endpoint: &str, secret: &str, options: &str) -> (Output, u64) {
     let authority = broker().certificates().expect("certificates").authority();
     let jaas = format!(
         "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
          clientId=\"{SASL_USER}\" clientSecret=\"{secret}\" {options};"
     );
-    let endpoint = ("consumer.override.sasl.oauthbearer.token.endpoint.url", token_endpoint());
+    let endpoint = ("consumer.override.sasl.oauthbearer.token.endpoint.url", endpoint);
     load_with("OAUTHBEARER", &jaas, &[endpoint], &authority)
+}
+
+#[test]
+fn a_token_endpoint_that_is_away_is_told() {
+    let (output, rows) = load_with_token_of("http://127.0.0.1:1/token", SASL_PASSWORD, "");
+    output.expect(5).says(&["cannot reach the token endpoint `http://127.0.0.1:1/token`"]);
+    assert_eq!(rows, 0);
 }
 
 #[test]
@@ -165,7 +176,13 @@ fn a_token_for_client_credentials_loads() {
 #[test]
 fn a_client_without_a_token_is_told_what_its_endpoint_says() {
     let (output, rows) = load_with_token("not-the-password", "");
-    let output = output.expect(2).says(&[token_endpoint(), "invalid_client", "hint:"]);
+    let output = output.expect(2).says(&[
+        "the token endpoint",
+        token_endpoint(),
+        "refuses (HTTP 401)",
+        "invalid_client",
+        "hint:",
+    ]);
     assert!(!output.stderr.contains("not-the-password"), "{}", output.stderr);
     assert!(output.took.as_secs() < REPORTED_WITHIN_S, "{:?}", output.took);
     assert_eq!(rows, 0);

@@ -94,7 +94,16 @@ pub fn committed(
     for partition in 0..i32::try_from(partitions).context("number of partitions")? {
         list.add_partition(topic, partition);
     }
-    let found = consumer.committed_offsets(list, WITHIN).context("fetch committed offsets")?;
+    // A coordinator that has just been chosen may not know it yet.
+    let deadline = std::time::Instant::now() + WITHIN;
+    let found = loop {
+        match consumer.committed_offsets(list.clone(), WITHIN) {
+            Err(_) if std::time::Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            ended => break ended.context("fetch committed offsets")?,
+        }
+    };
     let read = |element: TopicPartitionListElem<'_>| match element.offset() {
         Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
         _ => None,

@@ -448,6 +448,14 @@ impl Consumer {
         unique.into_iter().collect()
     }
 
+    /// Whether any broker answers within this time; it is asked for this topic, or for all.
+    pub fn reach(&self, topic: Option<&str>, within: Duration) -> Result<(), Problem> {
+        match self.inner.fetch_metadata(topic, within) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
     /// A Connect worker in the group would load every record a second time.
     pub fn refuse_connect_workers(&self, group: &str) -> Result<(), Problem> {
         let Ok(groups) = self.inner.fetch_group_list(Some(group), ANSWER) else { return Ok(()) };

@@ -140,6 +140,8 @@ struct Run<'a> {
     /// A position is being looked for again.
     astray: Option<Astray>,
     waiting_for: Option<String>,
+    /// librdkafka complained, and no broker has answered since.
+    away: Option<time::Away>,
     /// When to say that the group lets us wait.
     patience: Option<Instant>,
 }
@@ -282,6 +284,7 @@ pub(super) fn run(
             released_by: None,
             astray: None,
             waiting_for: None,
+            away: None,
             patience: Some(now + JOIN_PATIENCE),
         };
         let ended = run.until_finished();

@@ -13,7 +13,7 @@ use crate::event::{self, Event, Summary};
 use crate::pipeline::lane::Ticket;
 use crate::pipeline::loads::Work;
 use crate::pipeline::run::group::random_run;
-use crate::pipeline::run::{Batch, FIRST_PAUSE, Run, Stopping, now_ms};
+use crate::pipeline::run::{Batch, FIRST_PAUSE, Run, now_ms};
 use crate::starrocks::client::TableName;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -386,6 +386,12 @@ impl Run<'_> {
         }
     }
 
+    /// How long the attempts take that a run may make at one batch.
+    pub(super) fn retry_patience(&self) -> Option<Duration> {
+        let limit = self.retry_limit()?;
+        Some((1..=limit).map(pause_after).sum())
+    }
+
     /// An intent stands and its label cannot be settled: StarRocks does not answer, or is busy. The
     /// machine asks again every second; here it is said, and a run that may retry only so often ends when
     /// it has, and took as long as its attempts before an intent would have.
@@ -399,8 +405,9 @@ impl Run<'_> {
         let lasted = self.unsettled.since.get_or_insert_with(Instant::now).elapsed();
         let failure = self.last_failure.take().or(self.unsettled.problem.take());
         self.waiting_for = Some(why.to_owned());
-        let patience = |limit| (1..=limit).map(pause_after).sum::<Duration>();
-        if self.retry_limit().is_some_and(|limit| tries > limit && lasted >= patience(limit)) {
+        let is_over = self.retry_limit().is_some_and(|limit| tries > limit)
+            && self.retry_patience().is_some_and(|patience| lasted >= patience);
+        if is_over {
             let lost =
                 || Problem::unavailable(format!("label `{label}` cannot be settled")).cause(why);
             let problem = failure.unwrap_or_else(lost);
@@ -409,11 +416,7 @@ impl Run<'_> {
             );
             let next =
                 "the same command again settles it first; `starsink load --settle` does only that";
-            self.problem = Some(problem.hint(hint).hint(next));
-            // Who does not answer gets no time to drain.
-            let deadline = Instant::now();
-            self.stopping = Some(Stopping { deadline, told: false, expired: false });
-            self.positions.stop_here();
+            self.give_up(problem.hint(hint).hint(next));
             return;
         }
         // The first retry is silent; an outage may be long.

@@ -15,7 +15,7 @@ use crate::kafka::consumer::{CommitError, GroupEvent};
 use crate::kafka::extent;
 use crate::pipeline::lane::{self, OwedRows};
 use crate::pipeline::positions::Positions;
-use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions};
+use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions, time};
 use crate::record::{Offset, OffsetRange, Partition};
 
 /// A broker that is away comes back, or its partitions find another leader, within this time.
@@ -43,6 +43,7 @@ impl Run<'_> {
         }
         for text in self.consumer.complaints() {
             self.waiting_for = Some(format!("Kafka: {text}"));
+            self.away.get_or_insert_with(time::Away::begin);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::config::job::Extent;
 use crate::delivery::Input;
 use crate::error::Problem;
 use crate::event::Event;
+use crate::pipeline::run::group::BROKER_PATIENCE;
 use crate::pipeline::run::{Run, Stopping, now_ms};
 
 /// Topics and partitions are looked up again this often.
@@ -14,7 +15,65 @@ const TOPICS_EVERY: Duration = Duration::from_secs(30);
 /// A bounded run drains this long on a signal.
 const LOAD_DRAIN: Duration = Duration::from_secs(10);
 
+/// Brokers of which nothing is heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Away {
+    since: Instant,
+    /// When to ask again.
+    due: Instant,
+    is_told: bool,
+}
+
+const ASK_BROKERS_EVERY: Duration = Duration::from_secs(5);
+/// A question to brokers keeps the reader so long, which has nothing else to do.
+const BROKERS_ANSWER: Duration = Duration::from_secs(1);
+
+impl Away {
+    pub(super) fn begin() -> Away {
+        let now = Instant::now();
+        Away { since: now, due: now + ASK_BROKERS_EVERY, is_told: false }
+    }
+}
+
 impl Run<'_> {
+    /// Looks whether brokers are back. A run that may retry only so often ends when they stay away: the
+    /// group would be waited for without end.
+    fn ask_brokers(&mut self) {
+        let Some(away) = self.away.filter(|away| away.due <= Instant::now()) else { return };
+        let topic = self.topics.first().map(|(name, _)| name.as_str());
+        let Err(problem) = self.consumer.reach(topic, BROKERS_ANSWER) else {
+            self.away = None;
+            return;
+        };
+        if self.stopping.is_some() || self.problem.is_some() {
+            return;
+        }
+        let lasted = away.since.elapsed();
+        if self.retry_patience().is_some_and(|patience| lasted >= patience.max(BROKER_PATIENCE)) {
+            let hint = format!(
+                "given up after {} s without an answer; nothing is lost, run the same command again later",
+                lasted.as_secs()
+            );
+            self.give_up(problem.hint(hint));
+            return;
+        }
+        if !away.is_told {
+            let cause =
+                problem.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let text = format!("{}{cause}; waiting for a broker", problem.what);
+            (self.report)(Event::Warning { text, hint: None });
+        }
+        self.away = Some(Away { due: Instant::now() + ASK_BROKERS_EVERY, is_told: true, ..away });
+    }
+
+    /// Ends the run with what has no answer: no time to drain.
+    pub(super) fn give_up(&mut self, problem: Problem) {
+        self.problem = Some(problem);
+        let deadline = Instant::now();
+        self.stopping = Some(Stopping { deadline, told: false, expired: false });
+        self.positions.stop_here();
+    }
+
     pub(super) fn keep_time(&mut self) -> Result<(), Problem> {
         let now = now_ms();
         let mut due = false;
@@ -45,6 +104,7 @@ impl Run<'_> {
             self.feed(Input::DrainExpired)?;
         }
         self.find_positions()?;
+        self.ask_brokers();
         if matches!(self.extent, Extent::Forever { .. })
             && self.last_topics.elapsed() > TOPICS_EVERY
         {

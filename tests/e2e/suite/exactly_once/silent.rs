@@ -115,3 +115,29 @@ fn a_plain_load_that_never_comes_through_is_given_up_with_its_intent() {
     stage.check_ids(&ids);
     stage.forget_logs();
 }
+
+#[test]
+fn a_load_gives_up_on_brokers_that_are_gone() {
+    let mut kafka = super::cluster(1);
+    let Some(stage) = Stage::new("brokers that are gone", &kafka.bootstrap()) else { return };
+    let ids = stage.put_rows(0, 300);
+    stage.fault(
+        &json!({"op": "prepare", "at": "be", "when": "before", "do": "hold", "name": "gone"}),
+    );
+    let file = stage.file_with(&[("sink.maxretries", "2")]);
+    let run = stage.scene.starsink.start(&["load", "--no-progress", "-v", &file], "");
+    let mut run = run.expect("it starts");
+    assert!(stage.is_held(SOON), "{}", run.stderr());
+    kafka.kill(0);
+    stage.scene.starrocks.clear_faults().expect("faults are cleared");
+    stage.scene.starrocks.release("gone").expect("released");
+    run.wait(4 * SOON).expect("it ends").expect(5).says(&[
+        "cannot reach Kafka at",
+        "waiting for a broker",
+        "nothing is lost, run the same command again",
+    ]);
+    kafka.restart(0).expect("it comes back");
+    stage.load(&[]).expect(0);
+    stage.check_ids(&ids);
+    stage.forget_logs();
+}

@@ -227,6 +227,30 @@ impl<'a> Reader<'a> {
         Ok((&self.text[start..self.at], whole))
     }
 
+    /// A whole number that surely fits an int64; `None`: it is something else, and nothing was read.
+    #[inline]
+    pub fn short_integer(&mut self) -> Option<i64> {
+        const MOST_DIGITS: usize = 18;
+        self.peek();
+        let bytes = &self.text.as_bytes()[self.at..];
+        let sign = usize::from(bytes.first() == Some(&b'-'));
+        let (mut value, mut at) = (0, sign);
+        while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+        {
+            if at - sign == MOST_DIGITS {
+                return None;
+            }
+            value = value * 10 + i64::from(digit);
+            at += 1;
+        }
+        if at == sign || matches!(bytes.get(at), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += at;
+        Some(if sign == 1 { -value } else { value })
+    }
+
     #[inline]
     fn digits(&mut self) -> Result<()> {
         let start = self.at;
@@ -280,6 +304,26 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Checks a string and moves behind it.
+    #[inline]
+    fn skip_string(&mut self) -> Result<()> {
+        self.expect(b'"', "a string")?;
+        loop {
+            self.at = plain_end(self.text.as_bytes(), self.at);
+            match self.byte() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => {
+                    self.at += 1;
+                    self.escape()?;
+                }
+                _ => return self.fail("the end of the string"),
+            }
+        }
+    }
+
     /// Checks one value and moves behind it.
     pub fn skip(&mut self) -> Result<()> {
         match self.peek() {
@@ -287,7 +331,8 @@ impl<'a> Reader<'a> {
                 self.open(b'{', "an object")?;
                 let mut first = true;
                 while self.more(&mut first, b'}')? {
-                    self.name()?;
+                    self.skip_string()?;
+                    self.expect(b':', "`:`")?;
                     self.skip()?;
                 }
                 Ok(())
@@ -300,7 +345,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok(())
             }
-            b'"' => self.string().map(drop),
+            b'"' => self.skip_string(),
             b't' | b'f' => self.boolean().map(drop),
             b'n' => self.null().map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
@@ -327,7 +372,10 @@ impl<'a> Reader<'a> {
                 self.word("null")?;
                 Ok(Datum::Null)
             }
-            b'-' | b'0'..=b'9' => self.number().map(|(text, whole)| number_datum(text, whole)),
+            b'-' | b'0'..=b'9' => match self.short_integer() {
+                Some(value) => Ok(Datum::Int64(value)),
+                None => self.number().map(|(text, whole)| number_datum(text, whole)),
+            },
             _ => self.fail("a value"),
         }
     }
@@ -424,13 +472,18 @@ mod tests {
     fn numbers_keep_every_digit() {
         let number = |text: &'static str| Some(Datum::Number(text.into()));
         check("9223372036854775807", Some(Datum::Int64(i64::MAX)));
+        check("-9223372036854775808", Some(Datum::Int64(i64::MIN)));
+        check("999999999999999999", Some(Datum::Int64(999_999_999_999_999_999)));
+        check("-1000000000000000000", Some(Datum::Int64(-1_000_000_000_000_000_000)));
+        check("-0", Some(Datum::Int64(0)));
+        check(" 12 ", Some(Datum::Int64(12)));
         check("9223372036854775808", number("9223372036854775808"));
         check("-1.50", number("-1.50"));
         check("1e400", number("1e400"));
         check("007", Some(Datum::Int64(7)));
         check("00.50", number("0.50"));
         check("-007.5", number("-7.5"));
-        for bad in ["01x", "+1", ".5", "1.", "1e", "-", "NaN", "0x1"] {
+        for bad in ["01x", "+1", ".5", "1.", "1e", "-", "--1", "1-", "NaN", "0x1"] {
             check(bad, None);
         }
     }

@@ -158,8 +158,14 @@ impl RegisteredConverter {
 
     fn decoder(&mut self, topic: &str, framed: Framed<'_>) -> Result<&Decoder, Failure> {
         let Framed { id, message_indexes, .. } = framed;
-        let hit = self.decoders.all.get(self.decoders.last);
-        if !hit.is_some_and(|(known, indexes, _)| *known == id && *indexes == message_indexes) {
+        let hit = self.decoders.all.get(self.decoders.last).is_some_and(|(known, indexes, _)| {
+            // Without indexes, as in Avro, nothing is compared: the C library's comparison of nothing
+            // looks at memory that is not there, which costs more than all of the rest.
+            *known == id
+                && indexes.len() == message_indexes.len()
+                && (indexes.is_empty() || *indexes == message_indexes)
+        });
+        if !hit {
             let key = (id, message_indexes);
             self.decoders.last = match self.decoders.index.get(&key) {
                 Some(&at) => at,

@@ -19,6 +19,43 @@ pub fn java_double(value: f64) -> String {
     layout(&if shortest.contains('.') { shortest } else { format!("{value:.1e}") })
 }
 
+/// Room for [`short_double`].
+pub const SHORT_DOUBLE: usize = 24;
+
+/// What [`java_double`] gives, without its cost, for numbers of the usual kind: between 0.001 and 10^7
+/// (or the same below zero) and with at most six places. `None`: ask [`java_double`].
+pub fn short_double(value: f64, buffer: &mut [u8; SHORT_DOUBLE]) -> Option<&str> {
+    const TENS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+    let magnitude = value.abs();
+    if !(1e-3..1e7).contains(&magnitude) {
+        return None;
+    }
+    // Scaled, it has 13 digits at most. Numbers of up to 15 digits are told apart by a double, and a
+    // division of whole numbers is rounded to the nearest: so where it gives the value, these digits
+    // are the value's, and the first ones to do so are the shortest.
+    let (mut left, places) = (1..TENS.len()).find_map(|places| {
+        let scaled = (magnitude * TENS[places]).round();
+        (scaled / TENS[places] == magnitude).then_some((scaled as u64, places))
+    })?;
+    let mut at = SHORT_DOUBLE;
+    let mut written = 0;
+    while left > 0 || written <= places {
+        at -= 1;
+        if written == places {
+            buffer[at] = b'.';
+            at -= 1;
+        }
+        buffer[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        written += 1;
+    }
+    if value < 0.0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    std::str::from_utf8(&buffer[at..]).ok()
+}
+
 /// `Float.toString`, likewise.
 pub fn java_float(value: f32) -> String {
     if !value.is_finite() {
@@ -146,6 +183,36 @@ fn digit_value(c: char) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_the_usual_kind_are_written_the_same_the_short_way() {
+        let mut short = 0;
+        let mut check = |value: f64| {
+            let mut buffer = [0; SHORT_DOUBLE];
+            if let Some(text) = short_double(value, &mut buffer) {
+                assert_eq!(text, java_double(value), "{value:e}");
+                short += 1;
+            }
+        };
+        for value in [0.0, -0.0, 0.001, 9_999_999.999_999, 1e7, 9.5e-4, 0.1 + 0.2, f64::NAN] {
+            check(value);
+            check(-value);
+        }
+        let mut bits: u64 = 7;
+        for n in 0..200_000_u64 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Decimals of every length, their neighbours, and any bits at all.
+            let decimal = (bits >> 20) as f64 / 10f64.powi((n % 14) as i32);
+            check(decimal);
+            check(-f64::from_bits(decimal.to_bits() + 1));
+            check((bits >> 44) as f64 / 100.0);
+            check(f64::from_bits(bits));
+        }
+        assert!(short > 200_000, "{short}");
+        assert_eq!(short_double(12.5, &mut [0; SHORT_DOUBLE]), Some("12.5"));
+        assert_eq!(short_double(-0.05, &mut [0; SHORT_DOUBLE]), Some("-0.05"));
+        assert_eq!(short_double(700.0, &mut [0; SHORT_DOUBLE]), Some("700.0"));
+    }
 
     #[test]
     fn doubles_print_as_java_prints_them() {

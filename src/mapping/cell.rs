@@ -73,7 +73,11 @@ pub fn write(
             return float(out, form, f64::from(*value), &number::java_float(*value), column);
         }
         Datum::Float64(value) => {
-            return float(out, form, *value, &number::java_double(*value), column);
+            let mut buffer = [0; number::SHORT_DOUBLE];
+            return match number::short_double(*value, &mut buffer) {
+                Some(java) => float(out, form, *value, java, column),
+                None => float(out, form, *value, &number::java_double(*value), column),
+            };
         }
         Datum::Number(text) => return numeral(out, form, text, column),
         Datum::String(text) => return string(out, form, schema, text, column),
@@ -204,10 +208,27 @@ fn float(
     if !value.is_finite() {
         return Err(Misfit::new("it holds finite numbers only", java));
     }
+    if let ColumnType::Decimal { precision, scale } = kind
+        && value != 0.0
+        && !java.contains('E')
+    {
+        return plain_decimal(out, java, *precision, *scale);
+    }
     match Decimal::parse(java) {
         Some(exact) => decimal(out, form, &exact, column),
         None => Err(Misfit::new("it is no number", java)),
     }
+}
+
+/// All digits of a number, held against the column.
+fn plain_decimal(out: &mut Vec<u8>, plain: &str, precision: u32, scale: u32) -> Written {
+    let whole = plain.trim_start_matches('-').split('.').next().unwrap_or_default();
+    let digits = whole.trim_start_matches('0').len();
+    if digits > precision.saturating_sub(scale) as usize || plain.contains(['e', 'E']) {
+        return Err(too_many_digits(plain));
+    }
+    out.extend_from_slice(plain.as_bytes());
+    Ok(())
 }
 
 /// A JSON number's own digits.
@@ -239,13 +260,7 @@ fn decimal(
 ) -> Written {
     match column {
         Some(ColumnType::Decimal { precision, scale }) => {
-            let plain = value.to_plain();
-            let whole = plain.trim_start_matches('-').split('.').next().unwrap_or_default();
-            let digits = whole.trim_start_matches('0').len();
-            if digits > precision.saturating_sub(*scale) as usize || plain.contains(['e', 'E']) {
-                return Err(too_many_digits(&plain));
-            }
-            out.extend_from_slice(plain.as_bytes());
+            return plain_decimal(out, &value.to_plain(), *precision, *scale);
         }
         Some(ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_)) => {
             return Err(Misfit::kind("a number"));
@@ -599,6 +614,37 @@ mod tests {
         check(None, Datum::Boolean(true), "tinyint", "1");
         check(None, Datum::Boolean(true), "boolean", "true");
         check(None, Datum::Boolean(true), "string", "\"true\"");
+    }
+
+    #[test]
+    fn usual_fractions_are_written_the_same_the_short_way() {
+        let columns = ["decimal(6,2)", "decimal(10,0)", "double", "float", "int", "json", "string"];
+        let kinds: Vec<ColumnType> = columns.iter().map(|text| ColumnType::parse(text)).collect();
+        let mut bits: u64 = 3;
+        for n in 0..20_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let value = match n % 3 {
+                0 => (bits >> 40) as f64 / 100.0,
+                1 => -((bits >> 30) as f64) / 10f64.powi(n % 16),
+                _ => f64::from_bits(bits),
+            };
+            for kind in &kinds {
+                let (mut short, mut long) = (vec![], vec![]);
+                let java = number::java_double(value);
+                let by_short =
+                    write(&mut short, Form::Json, None, &Datum::Float64(value), Some(kind));
+                let by_long = match kind {
+                    // As a number of any size.
+                    ColumnType::Decimal { .. } if value.is_finite() => {
+                        let exact = Decimal::parse(&java).expect("a number");
+                        decimal(&mut long, Form::Json, &exact, Some(kind))
+                    }
+                    _ => float(&mut long, Form::Json, value, &java, Some(kind)),
+                };
+                assert_eq!(by_short, by_long, "{value:e} into {kind:?}");
+                assert_eq!(short, long, "{value:e} into {kind:?}");
+            }
+        }
     }
 
     #[test]

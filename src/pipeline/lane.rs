@@ -251,6 +251,7 @@ impl Lane<'_> {
     fn convert(&mut self, messages: &Messages) {
         let mut topic: (usize, Arc<str>) = (0, "".into());
         let mut headers = vec![];
+        let condemned = Arc::clone(&self.condemned);
         for message in messages.iter() {
             if message.topic_key() != topic.0 {
                 topic = (message.topic_key(), self.topic(message));
@@ -277,7 +278,6 @@ impl Lane<'_> {
                 value: message.value(),
                 headers: &headers,
             };
-            let condemned = Arc::clone(&self.condemned);
             // A record that was found by search is known by the place it was read from.
             let verdict = condemned.of_place(record.topic, at.0, record.offset);
             match &origin {

@@ -77,7 +77,8 @@ impl Case {
         let value = Side::value(&mut dice);
         let is_envelope = value.form == records::Form::Envelope;
         let key = Side::key(&mut dice, is_envelope);
-        let config = chains::random(&mut dice, value.form, generation);
+        let connector = java::connector().is_some();
+        let config = chains::random(&mut dice, value.form, generation, connector);
         let options = |side: &Side, dice: &mut Dice| {
             let mut options = vec![("class".to_owned(), side.class())];
             let schemas = side.form != records::Form::Schemaless;

@@ -33,11 +33,20 @@ pub(super) enum Generation {
     New,
 }
 
-/// A chain of one to four transforms for values of this form.
-pub(super) fn random(dice: &mut Dice, form: Form, generation: Generation) -> Config {
+/// A chain of one to four transforms for values of this form; `connector`: with one of the StarRocks
+/// connector's own in front.
+pub(super) fn random(
+    dice: &mut Dice,
+    form: Form,
+    generation: Generation,
+    connector: bool,
+) -> Config {
     let mut config = Config::new();
     let mut aliases = Vec::new();
     let mut steps = 1 + dice.below(3);
+    if connector {
+        add(&mut config, &mut aliases, dice, |dice: &mut Dice| own(dice, form));
+    }
     if form == Form::Envelope && !dice.once_in(6) {
         if dice.once_in(8) {
             add(&mut config, &mut aliases, dice, by_table);
@@ -388,6 +397,22 @@ fn unwrap(dice: &mut Dice, generation: Generation) -> (String, Options) {
         options.push(("replace.null.with.default", dice.pick(&["true", "false"]).into()));
     }
     ("io.debezium.transforms.ExtractNewRecordState".into(), options)
+}
+
+/// The StarRocks connector's transforms.
+fn own(dice: &mut Dice, form: Form) -> (String, Options) {
+    let class = |name| format!("com.starrocks.connector.kafka.transforms.{name}");
+    let mut options = Options::new();
+    if form == Form::Envelope && !dice.once_in(4) {
+        return (class("AddOpFieldForDebeziumRecord"), options);
+    }
+    if dice.once_in(2) {
+        options.push(("fields", dice.pick(&["at", "day,at", "id , qty", "", "none"]).into()));
+    }
+    if dice.once_in(2) {
+        options.push(("format", dice.pick(&["HH:mm:ss", "HH:mm:ss.SSS", ""]).into()));
+    }
+    (class("TimeMillisToStringTransform"), options)
 }
 
 fn by_table(dice: &mut Dice) -> (String, Options) {

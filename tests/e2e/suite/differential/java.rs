@@ -24,6 +24,13 @@ use serde_json::Value as Json;
 
 const SOURCE: &str = "tests/e2e/java/Differential.java";
 
+/// The StarRocks connector's jar, which no Maven repository has: its two transforms then take part.
+const CONNECTOR: &str = "STARSINK_E2E_CONNECTOR_JAR";
+
+pub(super) fn connector() -> Option<String> {
+    std::env::var(CONNECTOR).ok()
+}
+
 /// A running harness.
 pub(super) struct Java {
     process: Guarded,
@@ -36,12 +43,18 @@ impl Java {
         let connect = connect::fetch(Part::Connect, connect::KAFKA)?;
         let debezium = connect::fetch(Part::Debezium, debezium)?;
         let classes = compile(&connect)?;
-        let class_path =
+        let mut class_path =
             format!("{}:{}/*:{}/*", classes.display(), connect.display(), debezium.display());
+        if let Some(jar) = connector() {
+            ensure!(Path::new(&jar).is_file(), "{CONNECTOR} names `{jar}`, which is not a file");
+            class_path = format!("{class_path}:{jar}");
+        }
         let mut command = Command::new("java");
         command
             .args(["-Xmx512m", "-XX:+UseSerialGC", "-Duser.timezone=UTC", "-Duser.language=en"])
             .args([
+                // An exception that is thrown often would lose its message.
+                "-XX:-OmitStackTraceInFastThrow",
                 "-Dfile.encoding=UTF-8",
                 "-Dlog4j.threshold=OFF",
                 "-cp",

@@ -13,6 +13,7 @@ pub mod oauth;
 pub mod probe;
 pub mod producer;
 pub mod queue;
+pub mod rights;
 pub mod sample;
 
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;

@@ -36,6 +36,11 @@ pub trait Transform: fmt::Debug + Send {
         Reads::VALUE
     }
 
+    /// Whether it chooses the topic, and with that the table.
+    fn routes(&self) -> bool {
+        false
+    }
+
     /// What it needs of a Debezium envelope.
     fn envelope_use(&self) -> EnvelopeUse {
         EnvelopeUse::All
@@ -433,6 +438,11 @@ impl Chain {
         self.links.iter().fold(Reads::NOTHING, |all, link| all.and(link.reads()))
     }
 
+    /// Whether records may leave under another topic than their own.
+    pub fn routes(&self) -> bool {
+        self.links.iter().any(|link| link.transform.routes())
+    }
+
     /// Members of a Debezium envelope that no transform looks at before it becomes a row: a converter
     /// may leave them out.
     pub fn unused_in_envelopes(&self) -> &'static [&'static str] {
@@ -669,6 +679,22 @@ mod tests {
         let metadata = [("transforms.a.key.field", "k"), ("transforms.a.headers.field", "h")];
         let all = Reads { key: true, value: true, headers: true };
         assert_eq!(reads("starsink.transforms.Metadata", &metadata), all);
+    }
+
+    #[test]
+    fn a_chain_says_whether_it_chooses_the_topic() {
+        let routes = |class: &str, more: &[(&str, &str)]| {
+            let mut pairs = vec![("transforms", "a"), ("transforms.a.type", class)];
+            pairs.extend(more);
+            compile(&pairs).expect("compiles").routes()
+        };
+        let regex = [("transforms.a.regex", "a"), ("transforms.a.replacement", "b")];
+        assert!(routes("RegexRouter", &regex));
+        assert!(routes("starsink.transforms.CopyTo", &[("transforms.a.topics", "x")]));
+        assert!(routes("org.apache.kafka.connect.transforms.TimestampRouter", &[]));
+        let field = [("transforms.a.field", "t")];
+        assert!(routes("io.confluent.connect.transforms.ExtractTopic$Value", &field));
+        assert!(!routes("org.apache.kafka.connect.transforms.HoistField$Value", &field));
     }
 
     #[test]

@@ -21,11 +21,13 @@ use crate::cli::{self, Check, Color, OutputFormat};
 use crate::cmd::load::{dump_properties, failed, is_readable_by_others, read_file};
 use crate::config::job::{Extent, Job};
 use crate::config::{Environment, Reading};
+use crate::error::Kind;
 use crate::pipeline;
 use crate::report::checks::{Look, Outlook};
 use crate::report::choose::{self, Display};
 use crate::report::sheet::{Sheet, SheetStyle};
 use crate::report::{Loudness, Reporter, Style};
+use crate::transform::Chain;
 use crate::verdict::{Area, Line, Verdict};
 
 /// Limits of the groups: the first contact with Kafka alone may take ten seconds.
@@ -89,11 +91,33 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     });
     let kafka = kafka.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
     let kafka = kafka.map(Arc::new);
-    registry.map(|running| running.finish(&mut |line| told.tell(line)));
+    let mut registry_fails = false;
+    registry.map(|running| {
+        running.finish(&mut |line| {
+            registry_fails |= line.verdict == Verdict::Fail(Kind::Unavailable);
+            told.tell(line);
+        })
+    });
     let starrocks =
         starrocks.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
 
-    let wanted = tables::wanted(&job, kafka.as_ref().map(|found| found.topics.as_slice()));
+    let wanted = match &kafka {
+        Some(found) if reroutes(&job) && !registry_fails => {
+            let (job, found) = (Arc::clone(&job), Arc::clone(found));
+            let looked =
+                side::start(Tables, "where records go", KAFKA_LIMIT, move |_: &side::Lines<_>| {
+                    columns::destinations(&job, &found).map(|made| tables::routed(&job, &made))
+                });
+            let wanted = looked.finish(&mut |line| told.tell(line)).flatten();
+            wanted.unwrap_or_else(|| {
+                let text = "transforms choose the topic, and no record shows which";
+                told.tell(Line::skip(Tables, "tables", text));
+                BTreeMap::new()
+            })
+        }
+        Some(found) => tables::wanted(&job, Some(&found.topics)),
+        None => tables::wanted(&job, None),
+    };
     let outlook = Outlook {
         topics: kafka.iter().flat_map(|k| &k.topics).map(|(name, _)| name.clone()).collect(),
         tables: wanted.keys().map(|table| format!("{}.{table}", job.target.database)).collect(),
@@ -126,7 +150,10 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
         side::start(Tables, "tables", TABLES_LIMIT, move |lines| match &starrocks {
             Some(found) => {
                 let tables = tables::check(&job, &found.client, &wanted, write, lines);
-                if wants_columns {
+                if wants_columns && registry_fails {
+                    let text = "the registry cannot be asked for their schemas";
+                    lines.tell(Line::skip(Columns, "records", text));
+                } else if wants_columns {
                     columns(&job, sampled.as_deref(), sample, &tables, lines);
                 }
             }
@@ -139,6 +166,12 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     // The process ends here: librdkafka would take a tenth of a second to let go of its client.
     std::mem::forget(kafka);
     outlook
+}
+
+/// Whether transforms choose the topic, and with it the table.
+fn reroutes(job: &Job) -> bool {
+    // What does not compile was told with the configuration.
+    Chain::compile(&job.records.chain).is_ok_and(|chain| chain.routes())
 }
 
 fn columns<T>(

@@ -38,7 +38,7 @@ pub struct Job {
 }
 
 /// Where records come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     pub bootstrap: String,
     pub topics: Topics,

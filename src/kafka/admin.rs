@@ -2,6 +2,7 @@
 //! administrative requests tell. Owns a second client beside the consumer; the only thing it deletes is
 //! the group it made.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::pin;
@@ -14,11 +15,14 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset as RdOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::config::job::{PropertyValue, Source};
 use crate::error::Problem;
-use crate::kafka::consumer::{Mailbox, client_config, number, signed, unusable};
+use crate::kafka::consumer::{self, Mailbox, client_config, number, signed, unusable};
+use crate::kafka::rights::{self, Rights};
 use crate::record::{Offset, Partition};
 
 /// Answers to administrative requests.
@@ -80,30 +84,50 @@ impl Admin {
         }
     }
 
+    /// What this login may do with each of these topics, as far as Kafka says.
+    pub fn rights(&self, topics: &[&str]) -> BTreeMap<String, Rights> {
+        rights::of_topics(self.inner.inner(), topics, ANSWER)
+    }
+
     /// Commits one offset with metadata of `length` bytes in `group`, which nobody may use, and deletes
-    /// the group again. The text is Kafka's reason.
+    /// the group again; says whether that could be done.
     pub fn try_commit(
         &self,
         source: &Source,
         group: &str,
         at: (&Partition, Offset),
         length: usize,
-    ) -> Result<(), String> {
+    ) -> Result<bool, NoCommit> {
         let mut properties = self.source_properties.clone();
         properties.push(("group.id".into(), PropertyValue::Plain(group.into())));
         let (config, mailbox) = client_config(source, properties);
-        let words = |error: rdkafka::error::KafkaError| error.to_string();
+        let words = |error: KafkaError| NoCommit::Failed(error.to_string());
         let consumer: BaseConsumer<Mailbox> = config.create_with_context(mailbox).map_err(words)?;
         let mut list = TopicPartitionList::new();
         let mut element = list.add_partition(&at.0.topic, number(at.0));
         element.set_offset(RdOffset::Offset(signed(at.1))).map_err(words)?;
         element.set_metadata("x".repeat(length));
-        let committed = consumer.commit(&list, CommitMode::Sync).map_err(words);
+        // A commit in a group that this user may not use would wait for ever.
+        const WAIT: Duration = Duration::from_secs(2);
+        if let Err(error) = consumer::committed(&consumer, &list, &[WAIT]) {
+            return Err(match error.rdkafka_error_code() {
+                Some(Code::GroupAuthorizationFailed) => NoCommit::Denied(error.to_string()),
+                _ => NoCommit::Failed(error.to_string()),
+            });
+        }
+        consumer.commit(&list, CommitMode::Sync).map_err(words)?;
         let options = options();
-        // What was not committed leaves no group to delete.
-        let _ = wait(self.inner.delete_groups(&[group], &options));
-        committed
+        let deleted = wait(self.inner.delete_groups(&[group], &options));
+        Ok(deleted.is_some_and(|all| all.is_ok_and(|groups| groups.iter().all(Result::is_ok))))
     }
+}
+
+/// Why a commit that was only tried failed, in Kafka's words.
+#[derive(Debug)]
+pub enum NoCommit {
+    /// This user may not use the group.
+    Denied(String),
+    Failed(String),
 }
 
 /// The properties that every client of one login shares: a consumer's own are left out.

@@ -399,8 +399,8 @@ impl Consumer {
         for partition in partitions {
             list.add_partition(&partition.topic, number(partition));
         }
-        let found = self.inner.committed_offsets(list, ANSWER);
-        let found = found.map_err(|error| self.failed("read the group's offsets", &error))?;
+        let found = committed(&self.inner, &list, &PATIENT)
+            .map_err(|error| self.failed("read the group's offsets", &error))?;
         let read = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             element.error().map_err(|error| self.failed("read the group's offsets", &error))?;
             let partition = named(element.topic(), element.partition());
@@ -653,6 +653,46 @@ pub fn properties(source: &Source, memory_bytes: u64) -> Vec<(String, PropertyVa
         plain("auto.offset.reset", "error"),
     ]);
     all
+}
+
+/// Waits for the answer to a question about offsets, in all 30 s.
+const PATIENT: [Duration; 4] = [
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
+
+/// The group's offsets. librdkafka looks for the group's coordinator for ever, also where the user may
+/// not know it, and says that beside the answer: so it is asked in steps of `waits`.
+pub(super) fn committed(
+    consumer: &BaseConsumer<Mailbox>,
+    list: &TopicPartitionList,
+    waits: &[Duration],
+) -> Result<TopicPartitionList, KafkaError> {
+    use RDKafkaErrorCode as Code;
+    /// A few entries may stand before the one that counts.
+    const MOST_ENTRIES: usize = 20;
+    let mut outcome = Err(KafkaError::OffsetFetch(Code::OperationTimedOut));
+    for wait in waits {
+        outcome = consumer.committed_offsets(list.clone(), *wait);
+        let is_late =
+            outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code).is_some_and(|code| {
+                matches!(code, Code::OperationTimedOut | Code::WaitingForCoordinator)
+            });
+        if !is_late {
+            break;
+        }
+        let mut entries = (0..MOST_ENTRIES).map_while(|_| consumer.poll(Duration::ZERO));
+        let refused = entries.find_map(|entry| {
+            let code = entry.err()?.rdkafka_error_code();
+            code.filter(|code| *code == Code::GroupAuthorizationFailed)
+        });
+        if let Some(code) = refused {
+            return Err(KafkaError::OffsetFetch(code));
+        }
+    }
+    outcome
 }
 
 fn of_given(given: &Given, starts: &[(Partition, Offset)]) -> Option<u64> {

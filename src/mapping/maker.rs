@@ -465,6 +465,11 @@ impl RowMaker {
         }
     }
 
+    /// Whether the transforms choose the topic.
+    pub fn routes(&self) -> bool {
+        self.chain.routes()
+    }
+
     /// For people who want to see all of a record, also what no row will hold.
     pub fn whole_envelopes(mut self) -> RowMaker {
         self.value.leave_out_of_envelopes(&[]);

@@ -235,9 +235,13 @@ impl Surveyor {
         self.maker.reads_headers()
     }
 
-    /// Names a topic although none of its records is looked at.
+    /// Names a topic although none of its records is looked at; its table too, unless a transform may
+    /// choose another.
     pub fn name(&mut self, topic: &Arc<str>) -> Result<(), Problem> {
         let at = self.topic(topic);
+        if self.maker.routes() {
+            return Ok(());
+        }
         self.table(at, topic).map(drop)
     }
 

@@ -168,6 +168,10 @@ impl Transform for ExtractTopic {
         }
     }
 
+    fn routes(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         let header = matches!(self.from, From::Header(_));
         Reads { key: false, value: !header, headers: header }
@@ -260,5 +264,9 @@ impl Transform for MessageTimestampRouter {
         let topic: Arc<str> = self.router.route(&record.topic, millis);
         record.topic = topic;
         Ok(Step::Keep)
+    }
+
+    fn routes(&self) -> bool {
+        true
     }
 }

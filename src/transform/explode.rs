@@ -280,6 +280,10 @@ impl Transform for CopyTo {
         Ok(Step::Split(out))
     }
 
+    fn routes(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         Reads::NOTHING
     }

@@ -64,6 +64,10 @@ impl Transform for RegexRouter {
         Ok(Step::Keep)
     }
 
+    fn routes(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         Reads::NOTHING
     }
@@ -100,6 +104,10 @@ impl Transform for TimestampRouter {
         };
         record.topic = self.route(&record.topic, millis);
         Ok(Step::Keep)
+    }
+
+    fn routes(&self) -> bool {
+        true
     }
 
     fn reads(&self) -> Reads {

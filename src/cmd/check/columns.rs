@@ -1,7 +1,7 @@
 //! Records against columns: some records of each topic go through converters and transforms, and each
 //! field is held against its column by the rules that rows are written by. Loads nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,43 @@ pub(super) fn check<T>(job: &Job, kafka: &Found, wanted: u32, tables: &[Table], 
     match compare(job, &sample.records, tables) {
         Ok(compared) => compared.tell(job, lines),
         Err(problem) => lines.tell(Line::problem(Area::Columns, "records", &problem)),
+    }
+}
+
+/// Which topics the records of each topic become, by the first few: transforms choose them. `None` where
+/// no record could be read.
+pub(super) fn destinations(
+    job: &Job,
+    kafka: &Found,
+) -> Option<BTreeMap<Arc<str>, BTreeSet<Arc<str>>>> {
+    /// Of each topic. More of them take time, fewer may all be of one kind.
+    const LOOKED_AT: u32 = 100;
+    let sample = sample::take(&kafka.consumer, &takes(kafka, LOOKED_AT), READ_LIMIT).ok()?;
+    let mut maker =
+        RowMaker::new(job, Arc::new(Known(HashMap::new())), &sources(job).ok()?).ok()?;
+    let mut made: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for record in &sample.records {
+        let headers = headers(record);
+        let Ok(Ok(records)) = maker.trace(&raw(record, &headers), &mut |_, _| {}) else { continue };
+        let topics = made.entry(Arc::clone(&record.topic)).or_default();
+        topics.extend(records.into_iter().map(|record| record.topic));
+    }
+    (!made.is_empty()).then_some(made)
+}
+
+fn headers(record: &Sampled) -> Vec<(&str, Option<&[u8]>)> {
+    record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
+}
+
+fn raw<'r>(record: &'r Sampled, headers: &'r [(&'r str, Option<&'r [u8]>)]) -> RawRecord<'r> {
+    RawRecord {
+        topic: &record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers,
     }
 }
 
@@ -141,17 +178,8 @@ fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared,
     let mut text = text_reader(job)?;
     let mut compared = Compared { way: maker.way().to_string(), ..Compared::default() };
     for record in records {
-        let headers: Vec<(&str, Option<&[u8]>)> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-        let raw = RawRecord {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: &headers,
-        };
+        let headers = headers(record);
+        let raw = raw(record, &headers);
         let place = format!("{}[{}]@{}", record.topic, record.partition, record.offset);
         match maker.trace(&raw, &mut |_, _| {}) {
             Err(refusal) => compared.refuse(*refusal, place),

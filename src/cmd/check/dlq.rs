@@ -8,10 +8,10 @@ use std::path::Path;
 
 use crate::cmd::check::kafka::Found;
 use crate::cmd::check::side::Lines;
-use crate::config::job::{DeadLetterTarget, DeadLetterTopic, Job, OnBadRecord};
+use crate::config::job::{DeadLetterTarget, DeadLetterTopic, Job, OnBadRecord, Source};
 use crate::kafka::admin::Admin;
 use crate::kafka::probe::timed;
-use crate::report::units::bytes;
+use crate::report::units::{bytes, counted};
 use crate::verdict::{Area, Line};
 
 /// Less room than this is as good as none: one record and its reasons.
@@ -41,27 +41,46 @@ fn topic(job: &Job, topic: &DeadLetterTopic, kafka: Option<&Found>) -> Line {
     let Some(found) = kafka else {
         return Line::skip(Area::Dlq, subject, "Kafka cannot be asked");
     };
+    // As the producer logs in.
+    let source = Source {
+        bootstrap: topic.bootstrap.clone(),
+        properties: topic.properties.clone(),
+        oauth: topic.oauth.clone(),
+        ..job.source.clone()
+    };
+    let admin = Admin::new(&source);
+    let rights = admin.as_ref().map(|admin| admin.rights(&[&topic.name])).unwrap_or_default();
+    let rights = rights.get(&topic.name);
+    if rights.is_some_and(|rights| !rights.write) {
+        return Line::wrong(Area::Dlq, subject, "Kafka does not let this user write to it")
+            .hint("the user needs Write on the topic");
+    }
     if topic.bootstrap != job.source.bootstrap {
         let text = format!("it is in another cluster, `{}`, which is not asked", topic.bootstrap);
-        return Line::skip(Area::Dlq, subject, text);
+        return match rights {
+            Some(_) => {
+                Line::ok(Area::Dlq, subject, format!("it is there, at `{}`", topic.bootstrap))
+            }
+            None => Line::skip(Area::Dlq, subject, text),
+        };
     }
     if job_reads(&topic.name, found) {
         return Line::wrong(Area::Dlq, subject, "the run would read its own dead letters")
             .hint("name a topic that the run does not read");
     }
     if let Some(known) = found.all_topics.iter().find(|known| known.name == topic.name) {
-        return Line::ok(
-            Area::Dlq,
-            subject,
-            format!("it is there, {} partitions", known.partitions),
-        );
+        let partitions = counted(u64::from(known.partitions), "partition");
+        let text = match rights {
+            Some(_) => format!("it is there and can be written, {partitions}"),
+            None => format!("it is there, {partitions}; nobody says whether it can be written"),
+        };
+        return Line::ok(Area::Dlq, subject, text);
     }
     if found.consumer.is_denied(&topic.name) {
         return Line::wrong(Area::Dlq, subject, "Kafka does not let this user see it")
             .hint("the user needs Write and Describe on the topic");
     }
-    let tried =
-        Admin::new(&job.source).map(|admin| admin.may_create(&topic.name, topic.replication));
+    let tried = admin.map(|admin| admin.may_create(&topic.name, topic.replication));
     match tried {
         Ok(Ok(())) => Line::ok(Area::Dlq, subject, "it is not there yet and can be made"),
         Ok(Err(None)) | Err(_) => Line::skip(

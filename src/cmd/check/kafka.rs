@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Bounds as JobBounds, Extent, Job, Reset, Start, Topics, Until};
 use crate::error::{Kind, Problem};
-use crate::kafka::admin::Admin;
+use crate::kafka::admin::{Admin, NoCommit};
 use crate::kafka::cluster::{Advertised, Bounds, Cluster, Member, Topic};
 use crate::kafka::consumer::{Committed, Consumer};
 use crate::kafka::extent;
@@ -103,7 +103,8 @@ pub(super) fn check(
     let topics = topics(job, &consumer, &cluster, lines);
     let to_read = if all_there {
         let admin = Admin::new(&job.source).ok();
-        let to_read = group(job, extent, &consumer, &topics, admin.as_ref(), lines);
+        let readable = readable(&topics, admin.as_ref(), lines);
+        let to_read = group(job, extent, &consumer, &readable, admin.as_ref(), lines);
         if let Some(admin) = admin.filter(|_| !to_read.is_empty()) {
             commit(job, &admin, &cluster, &to_read, write, lines);
         }
@@ -356,6 +357,20 @@ fn no_topic(name: &str, consumer: &Consumer, cluster: &Cluster) -> Line {
     Line::problem(Area::Topics, subject(name), &problem)
 }
 
+/// The topics whose records this user may read, as far as Kafka says; a line for each of the others.
+fn readable(topics: &[Topic], admin: Option<&Admin>, lines: &Lines<Option<Found>>) -> Vec<Topic> {
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    let rights = admin.map(|admin| admin.rights(&names)).unwrap_or_default();
+    let may_read = |topic: &&Topic| rights.get(&topic.name).is_none_or(|rights| rights.read);
+    let (readable, others): (Vec<&Topic>, Vec<&Topic>) = topics.iter().partition(may_read);
+    for topic in others {
+        let text = "Kafka does not let this user read its records";
+        let line = Line::wrong(Area::Topics, subject(&topic.name), text);
+        lines.tell(line.hint("the user needs Read on the topic"));
+    }
+    readable.into_iter().cloned().collect()
+}
+
 /// The group: its members, its offsets, and what is left to read of each topic.
 fn group(
     job: &Job,
@@ -388,6 +403,10 @@ fn group(
         Ok(committed) => committed,
         Err(problem) => {
             lines.tell(Line::problem(Area::Topics, subject, &problem).took(began.elapsed()));
+            for topic in topics {
+                let text = "where the group stands is not known";
+                lines.tell(Line::skip(Area::Topics, self::subject(&topic.name), text));
+            }
             return vec![];
         }
     };
@@ -676,11 +695,21 @@ fn commit(
     let length = usize::try_from(METADATA_LIMIT).unwrap_or_default();
     let (tried, took) = probe::timed(|| admin.try_commit(&job.source, &group, at, length));
     let line = match tried {
-        Ok(()) => {
+        Ok(true) => {
             let text = format!("{METADATA_LIMIT} bytes committed in group `{group}`, which is deleted");
             Line::ok(Area::Topics, subject, text)
         }
-        Err(cause) => Line::wrong(Area::Topics, subject, "a commit with metadata is refused")
+        Ok(false) => {
+            let text = format!("{METADATA_LIMIT} bytes committed in group `{group}`, which stays");
+            Line::warn(Area::Topics, subject, text)
+                .hint("with Delete on that group it would be deleted again; Kafka forgets it by itself")
+        }
+        // The group that counts is another.
+        Err(NoCommit::Denied(cause)) => {
+            let text = format!("no commit can be tried: this user may not use group `{group}`");
+            Line::skip(Area::Topics, subject, text).cause(cause)
+        }
+        Err(NoCommit::Failed(cause)) => Line::wrong(Area::Topics, subject, "a commit with metadata is refused")
             .cause(cause)
             .at(format!("group `{group}`"))
             .hint("the user needs Read on the consumer group; brokers need `offset.metadata.max.bytes` of 4096"),

@@ -1,7 +1,8 @@
 //! The tables: are they there, may this user load into them, what kind are they? With `--write` a
 //! transaction is begun and rolled back in each. Columns and records are `columns.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::cmd::check::side::Lines;
 use crate::config::job::{Job, Topics};
@@ -35,6 +36,23 @@ pub(super) fn wanted(job: &Job, found: Option<&[(String, u32)]>) -> BTreeMap<Str
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for topic in named {
         tables.entry(route::table(&job.routes, &topic).to_owned()).or_default().push(topic);
+    }
+    tables
+}
+
+/// The same where transforms choose the topic: `made` says which topics the records of each became.
+pub(super) fn routed(
+    job: &Job,
+    made: &BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+) -> BTreeMap<String, Vec<String>> {
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (topic, names) in made {
+        for name in names {
+            let topics = tables.entry(route::table(&job.routes, name).to_owned()).or_default();
+            if !topics.iter().any(|known| **known == **topic) {
+                topics.push(topic.to_string());
+            }
+        }
     }
     tables
 }

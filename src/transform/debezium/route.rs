@@ -177,6 +177,10 @@ impl Transform for TableRouter {
         Ok(Step::Keep)
     }
 
+    fn routes(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         Reads { key: true, ..Reads::VALUE }
     }

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use e2e::kafka::{SASL_PASSWORD, SASL_USER};
+use e2e::kafka::{Kafka, Options, SASL_PASSWORD, SASL_USER};
 use e2e::produce::{self, Message};
 use e2e::starsink::Output;
 use e2e::topics;
@@ -151,6 +151,80 @@ fn with_leave_to_write_a_commit_and_a_transaction_are_tried_and_undone() {
     }
     assert_eq!(set.scene.starrocks.count(&set.table).expect("counted"), 0);
     // Nothing is left of it: the load begins at the first record.
+    job.load(&[]).expect(0);
+    assert_eq!(set.scene.starrocks.count(&set.table).expect("counted"), 3);
+}
+
+/// Over SASL_SSL at a broker with access lists.
+fn guarded<'a>(set: &'a Set, kafka: &Kafka) -> Job<'a> {
+    let authority = kafka.certificates().expect("certificates").authority();
+    let jaas = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required \
+         username=\"{SASL_USER}\" password=\"{SASL_PASSWORD}\";"
+    );
+    let secure = kafka.secure_bootstrap().expect("a secure listener");
+    let mut job = set.job().set("bootstrap.servers", &secure);
+    for prefix in ["consumer.override.", "producer.override."] {
+        job = job
+            .set(&format!("{prefix}security.protocol"), "SASL_SSL")
+            .set(&format!("{prefix}sasl.mechanism"), "PLAIN")
+            .set(&format!("{prefix}sasl.jaas.config"), &jaas)
+            .set(&format!("{prefix}ssl.truststore.type"), "PEM")
+            .set(&format!("{prefix}ssl.truststore.location"), &authority.to_string_lossy());
+    }
+    job
+}
+
+#[test]
+fn each_right_that_is_missing_is_named_by_one_line() {
+    let kafka = Kafka::start(&Options::with_access_lists()).expect("Kafka starts");
+    let set = Set::new(Some(kafka.bootstrap()));
+    let job = guarded(&set, &kafka).set("name", "allowed");
+    let allow = |operation: &str, on: &[&str]| kafka.allow(SASL_USER, operation, on).expect("done");
+    allow("Describe", &["--topic", &set.topic]);
+    allow("Read", &["--group", "connect-allowed"]);
+    let output = check(&set, &job, &[]);
+    fails_once(output, 2, &["does not let this user read its records", "Read on the topic"]);
+    allow("Read", &["--topic", &set.topic]);
+    let other = job.set("name", "of-another-group");
+    let output = check(&set, &other, &[]);
+    fails_once(
+        output,
+        2,
+        &["group connect-of-another-group", "Read on the topics and on the consumer group"],
+    );
+    // A right to the group by its very name is enough, although no other group can be tried.
+    let job = guarded(&set, &kafka).set("name", "allowed");
+    let output = check(&set, &job, &["--write"]).expect(0);
+    assert!(output.stdout.contains("no commit can be tried"), "{}", output.stdout);
+    let dead = set.scene.topic("dead", 1);
+    let letters = ["--on-error", "dlq", "--dlq", dead.as_str()];
+    allow("Describe", &["--topic", &dead]);
+    let output = check(&set, &job, &letters);
+    fails_once(output, 2, &["does not let this user write to it", "Write on the topic"]);
+    allow("Write", &["--topic", &dead]);
+    let output = check(&set, &job, &letters).expect(0);
+    assert!(output.stdout.contains("it is there and can be written"), "{}", output.stdout);
+}
+
+#[test]
+fn a_transform_that_chooses_the_topic_chooses_the_table_that_is_looked_at() {
+    let set = Set::new(None);
+    let renamed = format!("{}_renamed", set.topic);
+    let job = set
+        .scene
+        .job(&[(&renamed, &set.table)])
+        .set("topics", &set.topic)
+        .set("transforms", "r")
+        .set("transforms.r.type", "org.apache.kafka.connect.transforms.RegexRouter")
+        .set("transforms.r.regex", ".*")
+        .set("transforms.r.replacement", "$0_renamed");
+    let output = check(&set, &job, &[]).expect(0);
+    assert!(output.stdout.contains(&format!(".{} ", set.table)), "{}", output.stdout);
+    assert!(output.stdout.contains("3 records of"), "{}", output.stdout);
+    let file = job.file();
+    let output = set.scene.starsink.run(&["map", &file], "", SOON).expect("it runs").expect(0);
+    assert!(!output.stdout.contains("does not exist"), "{}", output.stdout);
     job.load(&[]).expect(0);
     assert_eq!(set.scene.starrocks.count(&set.table).expect("counted"), 3);
 }

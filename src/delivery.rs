@@ -419,6 +419,8 @@ pub enum Failure {
     ForeignMetadata { partition: Partition, metadata: String, why: Foreign },
     /// The cursor belongs to a bounded load that was asked for something else.
     OtherRequest { partition: Partition, recorded: Option<u64> },
+    /// A batch of another database is pending: its labels are unknown in this one.
+    OtherDatabase { partition: Partition, database: String },
     /// The broker refuses metadata of this length.
     MetadataTooLong,
     /// This user may not commit offsets in the group.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::Label;
-use super::recovery::{Found, read_all};
+use super::recovery::{Found, check_database, read_all};
 use super::{Failure, Fetched, Millis, Rule, TxnState};
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -39,6 +39,11 @@ impl Description {
     /// Reads the cursors; metadata that is not ours is an error here as it is at a start.
     pub fn new(fetched: Vec<Fetched>) -> Result<Description, Failure> {
         Ok(Description { found: read_all(fetched)? })
+    }
+
+    /// Refuses a batch that is pending in another database, as a start does.
+    pub fn check_database(&self, database: &str) -> Result<(), Failure> {
+        check_database(self.found.iter(), database)
     }
 
     /// The labels whose states are wanted.

@@ -150,6 +150,8 @@ impl Recovery {
         if self.stage == Stage::Fetching {
             self.found = found;
             self.check_requests(cx.settings)?;
+            let own = self.found.iter().filter(|(partition, _)| self.own.contains(partition));
+            check_database(own, &cx.settings.database)?;
             self.sets = sets(&self.own, &self.found);
             self.say_found(cx);
         } else {
@@ -545,6 +547,22 @@ fn claim_writes(
         return Err(Failure::MetadataTooLong);
     }
     Ok(writes)
+}
+
+/// Labels belong to a database: asked for in another one they are unknown, which would be taken for
+/// forgotten.
+pub(super) fn check_database<'f>(
+    mut found: impl Iterator<Item = (&'f Partition, &'f Found)>,
+    database: &str,
+) -> Result<(), Failure> {
+    let elsewhere = found.find_map(|(partition, found)| {
+        let intent = found.cursor.as_ref()?.intent.as_ref()?;
+        (intent.database != database).then(|| (partition.clone(), intent.database.clone()))
+    });
+    match elsewhere {
+        Some((partition, database)) => Err(Failure::OtherDatabase { partition, database }),
+        None => Ok(()),
+    }
 }
 
 fn in_doubt(partition: &Partition, found: &Found, cursor: &Cursor, why: Doubt) -> Failure {

@@ -41,6 +41,9 @@ pub fn look(job: &Job, consumer: &Consumer, topics: &[(String, u32)]) -> Result<
     let group = job.source.group.clone();
     let description =
         Description::new(fetched.collect()).map_err(|failure| machine_failed(&group, &failure))?;
+    description
+        .check_database(&job.target.database)
+        .map_err(|failure| machine_failed(&group, &failure))?;
     let client = Client::new(&job.target);
     let mut states = BTreeMap::new();
     for label in description.labels() {

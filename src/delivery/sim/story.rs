@@ -147,6 +147,19 @@ fn metadata_of_somebody_else_stops_the_run() {
 }
 
 #[test]
+fn a_batch_that_is_pending_in_another_database_stops_the_run() {
+    let mut machine = Machine::new(settings(false));
+    let partitions = vec![Partition::new("t", 0)];
+    machine.handle(0, Input::Assigned { run: RunId(1), partitions });
+    let elsewhere = INTENT.replace(";d=d", ";d=other");
+    let actions = machine.handle(0, fetched([(5, &elsewhere), (5, "")]));
+    let is_refused = |action: &Action| matches!(action, Action::Fail(Failure::OtherDatabase { database, .. }) if database == "other");
+    assert!(actions.iter().any(is_refused), "{actions:?}");
+    let asks = |action: &Action| matches!(action, Action::AskState { .. } | Action::Commit { .. });
+    assert!(!actions.iter().any(asks), "{actions:?}");
+}
+
+#[test]
 fn a_java_connectors_offset_is_carried_on() {
     let mut machine = Machine::new(settings(false));
     let partitions = vec![Partition::new("t", 0)];

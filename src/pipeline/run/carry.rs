@@ -480,6 +480,10 @@ pub(in crate::pipeline) fn machine_failed(group: &str, failure: &delivery::Failu
             group
         ))
         .hint("leave `-G` out, and each bounded load has a group of its own"),
+        Failure::OtherDatabase { partition, database } => Problem::usage(format!(
+            "a batch of group `{group}` is pending in database `{database}`, where its labels are known (`{partition}`)"
+        ))
+        .hint(format!("`load --settle -D {database}` with the same configuration settles it; then this database can be loaded into")),
         Failure::MetadataTooLong => Problem::usage(
             "the broker refuses offset metadata as long as an intent of this configuration",
         )

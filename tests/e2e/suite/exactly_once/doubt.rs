@@ -99,6 +99,34 @@ fn a_forgotten_label_is_inferred_to_be_committed_before_its_deadline_only() {
 }
 
 #[test]
+fn a_batch_that_is_pending_in_another_database_is_not_taken_for_forgotten() {
+    let Some(stage) = Stage::new("another database", &broker()) else { return };
+    let ids = stage.put_rows(0, 300);
+    stage.fault(&json!({"op": "commit", "at": "fe", "when": "before", "times": 0, "do": "drop"}));
+    let process = stage.tail_every("3s", &[]);
+    assert!(process.says("step 6: committing", SOON), "{}", process.said());
+    process.kill();
+    stage.scene.starrocks.clear_faults().expect("faults are cleared");
+    // The same tables elsewhere.
+    let other = format!("{}_other", stage.scene.starrocks.db);
+    let tables = [&stage.rows, &stage.keyed].map(|table| {
+        format!("CREATE TABLE {other}.{table} (id BIGINT NOT NULL) PRIMARY KEY (id) DISTRIBUTED BY HASH (id);")
+    });
+    let statements = format!("CREATE DATABASE {other}; {}", tables.concat());
+    stage.scene.starrocks.execute(&statements).expect("a database");
+    let said = ["is pending in database", &stage.scene.starrocks.db, "load --settle -D"];
+    stage.settle(&["-D", &other]).expect(2).says(&said);
+    let args = ["check", "--only", "delivery", "-D", &other, stage.file()];
+    let shown = stage.scene.starsink.run(&args, "", SOON).expect("it runs").expect(2).stdout;
+    assert!(shown.contains("is pending in database"), "{shown}");
+    assert!(stage.has_pending(), "nothing was decided");
+    stage.settle(&[]).expect(0);
+    stage.load(&[]).expect(0);
+    stage.check_ids(&ids);
+    stage.forget_logs();
+}
+
+#[test]
 fn a_pending_plain_load_is_loaded_under_its_label_until_that_may_be_forgotten() {
     let Some(stage) = Stage::old("pending plain loads", &broker()) else { return };
     let first = stage.put_rows(0, 300);

@@ -71,8 +71,8 @@ pub(super) struct Stage {
     name: String,
     /// Two topics of rows, one of changes.
     topics: [String; 3],
-    rows: String,
-    keyed: String,
+    pub(super) rows: String,
+    pub(super) keyed: String,
     logs: PathBuf,
     /// The configuration, written once: a process may be reading it while the next one starts.
     file: OnceLock<String>,

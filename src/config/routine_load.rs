@@ -4,7 +4,7 @@
 
 mod statement;
 
-use crate::config::properties;
+use crate::config::{keys, properties};
 use crate::error::Problem;
 use statement::Statement;
 
@@ -221,7 +221,8 @@ impl Translator {
 
     /// The registry's address, which may hold key and secret.
     fn registry(&mut self, statement: &Statement) {
-        let Some(url) = statement.of_source("confluent.schema.registry.url") else {
+        let said = statement.of_source(REGISTRY).or_else(|| statement.of_job(REGISTRY));
+        let Some(url) = said else {
             self.out.missing.push(("value.converter.schema.registry.url", "in the file"));
             return;
         };
@@ -358,8 +359,18 @@ impl Translator {
                 "`max_error_number` = `{value}` counts in a window of rows; here `--on-error dlq --max-errors {value}` sets bad records aside and counts in the whole run"
             )),
             ("max_filter_ratio", _) => self.ratio(value),
-            _ => self.note(format!("`{name}` = `{value}` has no counterpart")),
+            // With Avro it was read by name.
+            (REGISTRY, _) if self.form == Form::Avro => {}
+            _ => self.no_counterpart(name, value),
         }
+    }
+
+    /// The value is left out where it is, or may hold, a secret.
+    fn no_counterpart(&mut self, name: &str, value: &str) {
+        self.note(match may_hold_secret(name, value) {
+            true => format!("`{name}` has no counterpart; its value may hold a secret"),
+            false => format!("`{name}` = `{value}` has no counterpart"),
+        });
     }
 
     /// Routine Load's ratio of 1 lets every row pass; Stream Load's default of 0 lets none.
@@ -382,8 +393,9 @@ impl Translator {
             let value = value.trim();
             match name.strip_prefix("property.") {
                 Some(name) => self.client_property(name, value),
+                None if name == REGISTRY && self.form == Form::Avro => {}
                 None if SOURCE_KEYS.contains(&name.as_str()) => {}
-                None => self.note(format!("`{name}` = `{value}` has no counterpart")),
+                None => self.no_counterpart(name, value),
             }
         }
     }
@@ -440,10 +452,34 @@ impl Translator {
                 "group `{value}` is the job's own; the group here is `connect-{}`, and `-G` names another",
                 self.out.job
             )),
-            _ if crate::config::keys::is_secret_name(name) => {
+            _ if may_hold_secret(name, value) => {
                 self.note(format!("`property.{name}` holds a secret: say it as `consumer.override.{name}`"));
             }
             _ => self.out.flags.push(format!("-X {name}={value}")),
+        }
+    }
+
+    /// A command for each partition; what cannot be said by one is listed.
+    fn seek(&mut self, statement: &Statement, partitions: &[&str], offsets: &[&str]) {
+        let topic = statement.of_source("kafka_topic").unwrap_or_default().trim();
+        let servers = statement.of_source("kafka_broker_list").unwrap_or_default();
+        let servers = servers.replace(' ', "");
+        let mut has_times = false;
+        for (partition, text) in partitions.iter().zip(offsets) {
+            let begin = Begin::of(text);
+            has_times |= matches!(begin, Begin::Time(_));
+            match begin.flag() {
+                Some(flag) => self.out.commands.push(format!(
+                    "kafka-consumer-groups.sh --bootstrap-server {servers} --group connect-{} --topic {topic}:{partition} --reset-offsets {flag} --execute",
+                    self.out.job
+                )),
+                None => self.note(format!(
+                    "partition {partition} begins at `{text}`, which is neither an offset nor a time: set the group's offset by hand"
+                )),
+            }
+        }
+        if has_times {
+            self.note("times in `kafka_offsets` are meant in the job's time zone; the commands take UTC, unless an offset such as `+08:00` is added to the time");
         }
     }
 
@@ -457,26 +493,29 @@ impl Translator {
         let partitions = list("kafka_partitions");
         let offsets = list("kafka_offsets");
         let default = statement.of_source("property.kafka_default_offsets").unwrap_or("OFFSET_END");
-        let first = offsets.first().copied().unwrap_or_else(|| default.trim());
-        match first.to_ascii_uppercase().as_str() {
-            "OFFSET_BEGINNING" => self.key("consumer.override.auto.offset.reset", "earliest"),
-            "OFFSET_END" => self.key("consumer.override.auto.offset.reset", "latest"),
-            _ => {}
-        }
-        let topic = statement.of_source("kafka_topic").unwrap_or_default().trim();
-        let servers = statement.of_source("kafka_broker_list").unwrap_or_default();
-        let servers = servers.replace(' ', "");
-        if offsets.len() == partitions.len() {
-            for (partition, offset) in partitions.iter().zip(&offsets) {
-                if offset.bytes().all(|byte| byte.is_ascii_digit()) {
-                    self.out.commands.push(format!(
-                        "kafka-consumer-groups.sh --bootstrap-server {servers} --group connect-{} --topic {topic}:{partition} --reset-offsets --to-offset {offset} --execute",
-                        self.out.job
-                    ));
-                }
+        // What no partition is named for.
+        let all = if offsets.is_empty() { vec![default.trim()] } else { offsets.clone() };
+        let begins: Vec<Begin> = all.iter().map(|text| Begin::of(text)).collect();
+        let is_one = begins.iter().all(|begin| *begin == begins[0]);
+        let in_pairs = !offsets.is_empty() && offsets.len() == partitions.len();
+        match &begins[0] {
+            Begin::Beginning if is_one => {
+                self.key("consumer.override.auto.offset.reset", "earliest");
             }
-        } else if let Ok(offset) = first.parse::<u64>() {
-            self.out.flags.push(format!("-o {offset} (`load` only)"));
+            Begin::End if is_one => self.key("consumer.override.auto.offset.reset", "latest"),
+            _ if in_pairs => self.seek(statement, &partitions, &offsets),
+            Begin::Offset(offset) if begins.len() == 1 => {
+                self.out.flags.push(format!("-o {offset} (`load` only)"));
+            }
+            _ if offsets.is_empty() => self.note(format!(
+                "`property.kafka_default_offsets` = `{}`: say with `load -o` where to begin",
+                default.trim()
+            )),
+            _ => self.note(format!(
+                "`kafka_offsets` = `{}` and the {} partitions of `kafka_partitions` are no pairs: the group's offsets are to be set by hand",
+                offsets.join(","),
+                partitions.len()
+            )),
         }
         if !partitions.is_empty() {
             self.note(format!(
@@ -489,13 +528,58 @@ impl Translator {
 }
 
 /// Properties of the source that were read by name.
-const SOURCE_KEYS: [&str; 5] = [
-    "kafka_broker_list",
-    "kafka_topic",
-    "kafka_partitions",
-    "kafka_offsets",
-    "confluent.schema.registry.url",
-];
+const SOURCE_KEYS: [&str; 4] =
+    ["kafka_broker_list", "kafka_topic", "kafka_partitions", "kafka_offsets"];
+
+/// May hold key and secret: `https://key:secret@host`.
+const REGISTRY: &str = "confluent.schema.registry.url";
+
+/// By its name, or because the value is an address with a login.
+fn may_hold_secret(name: &str, value: &str) -> bool {
+    let has_login = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    has_login || keys::is_secret_name(&name.to_ascii_lowercase())
+}
+
+/// Where a partition begins, as a statement says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Begin {
+    Offset(u64),
+    Beginning,
+    End,
+    /// `2024-01-31 12:00:00` as `2024-01-31T12:00:00.000`.
+    Time(String),
+    Unknown,
+}
+
+impl Begin {
+    fn of(text: &str) -> Begin {
+        match text.to_ascii_uppercase().as_str() {
+            // As numbers they are Kafka's own.
+            "OFFSET_BEGINNING" | "-2" => return Begin::Beginning,
+            "OFFSET_END" | "-1" => return Begin::End,
+            _ => {}
+        }
+        if let Ok(offset) = text.parse() {
+            return Begin::Offset(offset);
+        }
+        let form = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        match form.eq(*b"0000-00-00 00:00:00") {
+            true => Begin::Time(format!("{}.000", text.replace(' ', "T"))),
+            false => Begin::Unknown,
+        }
+    }
+
+    /// The flag of `kafka-consumer-groups.sh --reset-offsets`.
+    fn flag(&self) -> Option<String> {
+        match self {
+            Begin::Offset(offset) => Some(format!("--to-offset {offset}")),
+            Begin::Beginning => Some("--to-earliest".to_owned()),
+            Begin::End => Some("--to-latest".to_owned()),
+            Begin::Time(time) => Some(format!("--to-datetime {time}")),
+            Begin::Unknown => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

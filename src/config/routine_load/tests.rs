@@ -126,11 +126,85 @@ fn check_shown(text: &str) {
     let keys: Vec<_> =
         translation.keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(keys, expect);
-    assert_eq!(translation.commands.len(), 1, "{:?}", translation.commands);
-    assert!(translation.commands[0].contains("--topic orders:0 --reset-offsets --to-offset 17"));
+    let [first, second] = translation.commands.as_slice() else { panic!("{translation:?}") };
+    assert!(first.contains("--topic orders:0 --reset-offsets --to-offset 17"));
+    assert!(second.contains("--topic orders:1 --reset-offsets --to-latest"));
     let untranslated = translation.untranslated.join("\n");
     for part in ["max_error_number", "group `orders_job_3f`", "partitions 0, 1"] {
         assert!(untranslated.contains(part), "{part} is not in {untranslated}");
+    }
+}
+
+/// What becomes of a job's partitions and offsets: flags of its commands, and all that is said beside.
+fn begun(partitions: &str, offsets: &str) -> (Vec<String>, Translation) {
+    let text = format!(
+        r#"CREATE ROUTINE LOAD j ON t FROM KAFKA ("kafka_broker_list" = "k:9092",
+           "kafka_topic" = "t", "kafka_partitions" = "{partitions}", "kafka_offsets" = "{offsets}")"#
+    );
+    let translation = translated(&text);
+    let flag = |command: &String| {
+        let (_, rest) = command.split_once("--topic t:").expect("it names its partition");
+        rest.replace(" --reset-offsets", "").replace(" --execute", "")
+    };
+    (translation.commands.iter().map(flag).collect(), translation)
+}
+
+#[test]
+fn each_partition_goes_on_where_it_stood_or_is_listed() {
+    let mixed = "0,1000,OFFSET_END,OFFSET_BEGINNING,2024-01-01 00:00:00";
+    let (commands, translation) = begun("0,1,2,3,4", mixed);
+    let expect = [
+        "0 --to-offset 0",
+        "1 --to-offset 1000",
+        "2 --to-latest",
+        "3 --to-earliest",
+        "4 --to-datetime 2024-01-01T00:00:00.000",
+    ];
+    assert_eq!(commands, expect);
+    assert!(translation.untranslated.join("\n").contains("the commands take UTC"));
+    let (commands, translation) = begun("0,1", "OFFSET_END,OFFSET_BEGINNING");
+    assert_eq!(commands, ["0 --to-latest", "1 --to-earliest"]);
+    let has_reset = |translation: &Translation| {
+        translation.keys.iter().any(|(key, _)| key.ends_with("auto.offset.reset"))
+    };
+    assert!(!has_reset(&translation));
+    let (commands, _) = begun("0,1", "2024-01-01 00:00:00,2024-01-02 00:00:00");
+    assert_eq!(commands.len(), 2);
+    let (commands, translation) = begun("0,1", "OFFSET_END,OFFSET_END");
+    assert!(commands.is_empty() && has_reset(&translation));
+    let (commands, translation) = begun("0,1", "5,soon");
+    assert_eq!(commands, ["0 --to-offset 5"]);
+    assert!(translation.untranslated.join("\n").contains("partition 1 begins at `soon`"));
+    for (partitions, offsets) in [("0", "1,2"), ("", "1,2")] {
+        let (commands, translation) = begun(partitions, offsets);
+        assert_eq!(commands, Vec::<String>::new());
+        assert!(translation.untranslated.join("\n").contains("are no pairs"), "{translation:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_an_address_is_not_repeated_wherever_it_stands() {
+    let registry = r#""confluent.schema.registry.url" = "https://u:sekret@r:8081""#;
+    let login = r#""x.url" = "https://u:sekret@h/", "x.Password" = "sekret""#;
+    let source = SOURCE.trim_end_matches(')');
+    for format in ["avro", "json"] {
+        for (job, source) in [
+            (format!("{registry}, {login}"), format!("{source})")),
+            (
+                login.to_owned(),
+                format!("{source}, {registry}, {login}, \"property.y\" = \"http://u:sekret@h\")"),
+            ),
+        ] {
+            let text = format!(
+                r#"CREATE ROUTINE LOAD j ON t PROPERTIES ("format" = "{format}", {job}) {source}"#
+            );
+            let translation = translated(&text);
+            assert!(!format!("{translation:?}").contains("sekret"), "{translation:?}");
+            let has_registry = |pair: &(String, String)| pair.1 == "https://r:8081";
+            assert_eq!(translation.keys.iter().any(has_registry), format == "avro");
+            let left = translation.untranslated.join("\n");
+            assert!(left.contains("`x.url` has no counterpart"), "{left}");
+        }
     }
 }
 

@@ -120,7 +120,8 @@ const CHECK_AFTER: &str = "\
 Prints one line a check: ok, warn, FAIL or skip, with the reason and a hint; -v adds every key
 with its value and where it was said, and what else is known. Without --write nothing is changed
 anywhere.
-Exit codes: that of the gravest failure: 2 fix the command or config, 5 try again later; else 0.
+Exit codes: that of the gravest failure: 2 fix the command or config, 4 records would stop a load,
+5 try again later; else 0.
 Examples:
   starsink check sink.properties && systemctl restart orders-load
   starsink check --only tables,columns --sample 1000 sink.properties

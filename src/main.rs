@@ -1,26 +1,32 @@
 //! Parse, call, exit. Everything else is in the library.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use starsink::cli::{self, Cli, Command};
-use starsink::{cmd, kafka};
+use starsink::{cmd, kafka, report};
 
 fn main() -> ExitCode {
     let command = Cli::try_parse().unwrap_or_else(|error| answer(&error)).command;
     let vars: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match command {
+    let code = match command {
         Command::Load(arguments) => cmd::load::load(&arguments, &vars),
         Command::Tail(arguments) => cmd::load::tail(&arguments, &vars),
         Command::Check(arguments) => cmd::check::check(&arguments, &vars),
         Command::Map(arguments) => cmd::map::map(&arguments, &vars),
         Command::Completions { shell } => write(&cli::completions(shell)),
         Command::Man => cli::man().map_or(ExitCode::FAILURE, |page| write(&page)),
+    };
+    match report::unwritten() {
+        Some(problem) => {
+            report::err(&report::human::problem(&problem, false));
+            ExitCode::from(problem.kind.exit_code())
+        }
+        None => code,
     }
 }
 
@@ -39,8 +45,7 @@ fn answer(error: &clap::Error) -> ! {
     std::process::exit(code)
 }
 
-/// A closed stdout is the reader's choice.
 fn write(bytes: &[u8]) -> ExitCode {
-    let _ = std::io::stdout().lock().write_all(bytes);
+    report::bytes_out(bytes);
     ExitCode::SUCCESS
 }

@@ -15,6 +15,7 @@ pub mod units;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::config::{Note, Weight};
@@ -206,7 +207,24 @@ pub fn err(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// One result of a command that is not a run.
+/// One result of a command that is not a run. Where it cannot be written, [`unwritten`] says so.
 pub fn out(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    bytes_out(format!("{text}\n").as_bytes());
 }
+
+/// The same of what is no line.
+pub fn bytes_out(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        UNWRITTEN.get_or_init(|| error);
+    }
+}
+
+/// Why a result was lost, if one was. A closed pipe is the reader's choice and loses nothing.
+pub fn unwritten() -> Option<Problem> {
+    let error = UNWRITTEN.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
+    Some(Problem::usage("cannot write to stdout: the output is not whole").cause(error.to_string()))
+}
+
+/// The first failure to write a result; the command ends, then its exit code is made.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();

@@ -9,8 +9,8 @@ use crate::cli::{Color, Files, Kafka, OutputFormat, StarRocks};
 pub(super) const MAP_AFTER: &str = "\
 Prints per topic: table, then column, type, source field, sample value, verdict; with -v also each
 sampled record before and after each transform. Changes nothing anywhere.
-Exit codes: 0 done, 2 fix the command or config, 4 a record does not fit or differs from --expect,
-5 try again later.
+Exit codes: 0 done, whatever the verdicts: `check` fails on them; 2 fix the command or config, 4 a record
+of --record is refused or the rows differ from --expect, 5 try again later.
 Examples:
   starsink map --sample 1000 worker.properties sink.properties
   starsink map --ddl -t orders -b kafka1:9092 -D shop --fe fe1:8030 sink.properties

@@ -1,14 +1,19 @@
 //! CREATE TABLE and ALTER TABLE statements to paste, in the SQL of StarRocks 2.5 and later. Nothing
 //! here runs them.
 
+use std::collections::HashSet;
+
 use crate::mapping::columns::{Column, Table};
 use crate::mapping::infer::{self, Shape};
 
 /// The statement that makes a table for rows of this shape; `source` says where they come from.
-/// `None`: no row was seen, so nothing is known.
+/// `None`: no row was seen, so nothing is known, or no name of a table. Members whose names cannot be a
+/// column's are left out: see [`is_name`].
 pub fn create(database: &str, table: &str, shape: &Shape, source: &str) -> Option<String> {
-    let columns = in_key_order(shape.columns());
-    if columns.is_empty() {
+    let mut columns = shape.columns();
+    columns.retain(|column| is_name(&column.name));
+    let columns = in_key_order(columns);
+    if columns.is_empty() || !is_name(table) {
         return None;
     }
     let definitions: Vec<String> =
@@ -39,8 +44,10 @@ pub fn create(database: &str, table: &str, shape: &Shape, source: &str) -> Optio
 /// The statement that adds the columns which rows of this shape have and the table lacks, if any.
 /// StarRocks compares names without regard to case.
 pub fn alter(database: &str, table: &Table, shape: &Shape) -> Option<String> {
+    let known: HashSet<String> =
+        table.columns.iter().map(|known| known.name.to_ascii_lowercase()).collect();
     let lacks = |column: &Column| {
-        table.columns.iter().all(|known| !known.name.eq_ignore_ascii_case(&column.name))
+        is_name(&column.name) && !known.contains(&column.name.to_ascii_lowercase())
     };
     let missing: Vec<String> = shape
         .columns()
@@ -54,6 +61,18 @@ pub fn alter(database: &str, table: &Table, shape: &Shape) -> Option<String> {
         several => format!("(\n  {}\n)", several.join(",\n  ")),
     };
     Some(format!("ALTER TABLE {}.{} ADD COLUMN {added};", name(database), name(&table.name)))
+}
+
+/// Whether a statement may name something so. Names come out of records: what a terminal, a client or a
+/// reader would take for something else is none.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(is_hidden)
+}
+
+/// A letter that is not seen as it is: controls, and marks that turn the reading direction.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Key columns stand first, as StarRocks wants them; without a key the first that may be one.
@@ -82,7 +101,7 @@ fn name(text: &str) -> String {
 
 /// A text literal on one line.
 fn text(text: &str) -> String {
-    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     format!("\"{}\"", shown.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -121,6 +140,22 @@ mod tests {
         let text = create("d", "t", &shape(r#"{"f":1.5}"#, None), "s").expect("columns");
         assert!(text.contains(")\nCOMMENT \"s\"\nDISTRIBUTED BY RANDOM;"), "{text}");
         assert_eq!(create("d", "t", &Shape::default(), "s"), None);
+    }
+
+    #[test]
+    fn what_is_no_name_gets_into_no_statement() {
+        let names = ["", "a\nb", "\u{1b}[31m", "\0", "\u{202e}x", "\u{9b}"];
+        for bad in names {
+            assert!(!is_name(bad), "{bad:?}");
+            assert_eq!(create("d", bad, &shape(r#"{"a":1}"#, None), "s"), None);
+        }
+        let row = r#"{"":1,"a\nb":1,"\u001b[31m":1,"\u0000":1,"\u202ex":1,"城市":1}"#;
+        let text = create("d", "t", &shape(row, None), "topic x\ny").expect("a column");
+        assert!(text.contains("(\n  `城市` BIGINT NULL\n)"), "{text}");
+        assert!(text.contains("COMMENT \"topic x y\""), "{text}");
+        let table = Table { name: "t".into(), kind: TableKind::Primary, columns: vec![] };
+        let text = alter("d", &table, &shape(row, None));
+        assert_eq!(text.as_deref(), Some("ALTER TABLE `d`.`t` ADD COLUMN `城市` BIGINT NULL;"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A mapping as connector keys to paste: what the configuration says of topics, tables, converters and
 //! transforms, and what the records seen would need beside it.
 
+use std::collections::HashSet;
+
 use crate::config::job::{ConverterChoice, Job, Topics};
 use crate::config::keys;
 use crate::mapping::maker::Lookup;
@@ -168,12 +170,9 @@ fn columns(out: &mut Out, job: &Job, survey: &Survey) {
 /// The columns that fields feed, where another has a default.
 fn fed_where_defaults_wait(table: &TableUse) -> Option<String> {
     let Lookup::Known(known) = &table.lookup else { return None };
-    let is_fed = |name: &str| {
-        table
-            .columns
-            .iter()
-            .any(|column| column.column.as_deref() == Some(name) && column.source.is_some())
-    };
+    let with_source = table.columns.iter().filter(|column| column.source.is_some());
+    let fed: HashSet<&str> = with_source.filter_map(|column| column.column.as_deref()).collect();
+    let is_fed = |name: &str| fed.contains(name);
     let waits = known.writable().any(|column| column.default.is_some() && !is_fed(&column.name));
     let fed: Vec<String> = known
         .writable()

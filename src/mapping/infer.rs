@@ -1,6 +1,7 @@
 //! What columns a topic's rows would need: types from schemas where values bring them, from the values
 //! themselves otherwise. Sees rows after the transforms; asks nobody and writes no SQL.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::data::{Datum, Logical, Schema, Type, Value};
@@ -14,6 +15,8 @@ const NO_COLUMNS: [&str; 2] = [OP, "__deleted"];
 #[derive(Debug, Default)]
 pub struct Shape {
     members: Vec<Member>,
+    /// Where each member stands, by name.
+    places: HashMap<Arc<str>, usize>,
     /// Names of the record key's fields, where keys have any.
     key: Vec<Arc<str>>,
     /// Rows seen.
@@ -97,12 +100,17 @@ impl Shape {
             self.says_operation = true;
             return;
         }
-        match self.members.iter_mut().find(|member| *member.name == *name) {
-            Some(member) => {
+        match self.places.get(name) {
+            Some(&at) => {
+                let member = &mut self.members[at];
                 let before = std::mem::replace(&mut member.guess, Guess::Unknown);
                 member.guess = join(before, guess);
             }
-            None => self.members.push(Member { name: name.into(), guess }),
+            None => {
+                let name: Arc<str> = name.into();
+                self.places.insert(Arc::clone(&name), self.members.len());
+                self.members.push(Member { name, guess });
+            }
         }
     }
 
@@ -112,32 +120,37 @@ impl Shape {
     pub fn columns(&self) -> Vec<Column> {
         let key = self.key();
         let mut columns = self.all_columns(&key);
-        let mut names: Vec<String> = vec![];
-        columns.retain(|column| {
-            let name = column.name.to_lowercase();
-            let is_new = !names.contains(&name);
-            names.push(name);
-            is_new
-        });
+        let mut names = HashSet::new();
+        columns.retain(|column| names.insert(column.name.to_lowercase()));
         columns
     }
 
     fn all_columns(&self, key: &[Arc<str>]) -> Vec<Column> {
+        let of_key: HashSet<&Arc<str>> = key.iter().collect();
         let column = |member: &Member| {
-            let is_key = key.contains(&member.name);
+            let is_key = of_key.contains(&member.name);
             Column {
                 kind: kind(&member.guess),
                 ..Column::new(&member.name, &sql(&kind(&member.guess)), !is_key, is_key)
             }
         };
-        let keys = key.iter().filter_map(|name| self.members.iter().find(|m| m.name == *name));
-        let others = self.members.iter().filter(|member| !key.contains(&member.name));
+        let keys = key.iter().filter_map(|name| self.find(name));
+        let others = self.members.iter().filter(|member| !of_key.contains(&member.name));
         keys.chain(others).map(column).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<&Member> {
+        self.places.get(name).map(|&at| &self.members[at])
+    }
+
+    /// Names of the members met, as columns would be called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| &*member.name)
     }
 
     fn key(&self) -> Vec<Arc<str>> {
         let fits = |name: &Arc<str>| {
-            let member = self.members.iter().find(|member| member.name == *name);
+            let member = self.find(name);
             member.is_some_and(|member| may_be_key(&kind(&member.guess)))
         };
         if self.key.iter().all(fits) { self.key.clone() } else { vec![] }

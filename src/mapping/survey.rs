@@ -4,7 +4,7 @@
 mod fields;
 mod judge;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::data::json_text::Times;
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Datum, Value};
 use crate::error::Problem;
+use crate::mapping::columns::Column;
 use crate::mapping::infer::Shape;
 use crate::mapping::layout::{self, Layout};
 use crate::mapping::maker::{
@@ -38,7 +39,7 @@ pub struct Survey {
 }
 
 /// `topic[partition]@offset`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     pub topic: Arc<str>,
     pub partition: u32,
@@ -80,6 +81,10 @@ pub struct TableUse {
     pub deletes: u64,
     pub columns: Vec<ColumnUse>,
     fields: Vec<FieldUse>,
+    /// Where each field stands, by name.
+    field_places: HashMap<String, usize>,
+    /// The same of the table's columns, where they are known.
+    places: HashMap<String, usize>,
     headers: Said,
 }
 
@@ -281,14 +286,23 @@ impl Surveyor {
         if let Some(known) = tables.iter().position(|table| table.name == name) {
             return Ok(known);
         }
+        let lookup = self.tables.find(name)?;
+        let columns = match &lookup {
+            Lookup::Known(table) => table.columns.as_slice(),
+            Lookup::Hidden | Lookup::Missing(_) => &[],
+        };
+        let place = |(at, column): (usize, &Column)| (column.name.clone(), at);
+        let places = columns.iter().enumerate().map(place).collect();
         tables.push(TableUse {
             name: name.to_owned(),
-            lookup: self.tables.find(name)?,
+            lookup,
             shape: Shape::default(),
             rows: 0,
             deletes: 0,
             columns: vec![],
             fields: vec![],
+            field_places: HashMap::new(),
+            places,
             headers: Said::of(&self.body, &self.headers.of(name)),
         });
         Ok(tables.len() - 1)
@@ -446,7 +460,7 @@ impl Surveyor {
     /// Judges every column.
     pub fn finish(mut self) -> Survey {
         for table in self.survey.topics.iter_mut().flat_map(|topic| &mut topic.tables) {
-            table.columns = Judge { said: &table.headers }.columns(table);
+            table.columns = Judge::new(&table.headers, table).columns(table);
         }
         self.survey
     }

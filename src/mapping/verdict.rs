@@ -1,6 +1,7 @@
 //! How a record's fields meet a table's columns, one line each: for people who ask before they load.
 //! Judges by the same rules that rows are written by; writes none.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::config::job::Body;
@@ -79,7 +80,12 @@ pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
         return fields.iter().map(unknown).collect();
     };
     let layout = writer.layout();
-    let find = |column: &Column| fields.iter().find(|field| field.name == column.name);
+    let mut by_name = HashMap::with_capacity(fields.len());
+    for field in &fields {
+        by_name.entry(field.name).or_insert(field);
+    }
+    let find = |column: &Column| by_name.get(column.name.as_str()).copied();
+    let columns: HashSet<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
     let mut lines: Vec<FieldLine> = vec![];
     for column in &table.columns {
         let verdict = match find(column) {
@@ -95,7 +101,7 @@ pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
         };
         lines.push(line(writer, find(column), Some(column), verdict));
     }
-    for field in fields.iter().filter(|field| table.column(field.name).is_none()) {
+    for field in fields.iter().filter(|field| !columns.contains(field.name)) {
         let verdict = match field.name {
             OP | "__deleted" => Verdict::Operation,
             _ => Verdict::NoColumn,

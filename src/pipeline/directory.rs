@@ -43,11 +43,11 @@ impl fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// `general`: what the job says of every load.
-    pub fn new(job: &Job, way: &Way, general: Vec<(String, String)>) -> Directory {
+    /// `client`: whom to ask, and how long; `general`: what the job says of every load.
+    pub fn new(client: Client, job: &Job, way: &Way, general: Vec<(String, String)>) -> Directory {
         let makes_csv = matches!(way, Way::Convert(_)) && job.format.body != Body::Json;
         Directory {
-            client: Client::new(&job.target),
+            client,
             database: job.target.database.clone(),
             target: job.target.table_headers().with_general(general),
             made_csv: makes_csv.then(|| job.format.body.clone()),

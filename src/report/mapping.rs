@@ -1,5 +1,7 @@
 //! A survey for people and for programs: text that fits a terminal, or one JSON document.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 
@@ -22,7 +24,8 @@ pub fn text(survey: &Survey, redact: bool, width: Option<usize>) -> Vec<String> 
         lines.push(String::new());
         topic_lines(&mut lines, &survey.database, topic, redact, width);
     }
-    lines
+    // Names of topics, tables and columns come from outside.
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 fn topic_lines(
@@ -139,26 +142,31 @@ fn source(column: &ColumnUse) -> Option<String> {
 /// Each record before and after each transform, and what became of it; of a step only what it changed.
 /// In a terminal of `width` columns long strings are cut and lines wrapped; without one all is whole.
 pub fn steps(survey: &Survey, width: Option<usize>) -> Vec<String> {
-    let mut places: Vec<&Place> = vec![];
-    let of_outcomes = survey.outcomes.iter().map(|(place, _)| place);
-    for place in survey.steps.iter().map(|step| &step.place).chain(of_outcomes) {
-        if !places.contains(&place) {
-            places.push(place);
-        }
+    let mut of_place: HashMap<&Place, (Vec<&Step>, Vec<&Outcome>)> = HashMap::new();
+    for step in &survey.steps {
+        of_place.entry(&step.place).or_default().0.push(step);
     }
-    places.sort_by_key(|place| survey.outcomes.iter().position(|(other, _)| other == *place));
+    for (place, outcome) in &survey.outcomes {
+        of_place.entry(place).or_default().1.push(outcome);
+    }
+    let steps = survey.steps.iter().map(|step| &step.place);
+    // What came to no end first, then each in the order of the ends.
+    let endless = steps.filter(|place| of_place[place].1.is_empty());
+    let places: Vec<&Place> =
+        endless.chain(survey.outcomes.iter().map(|(place, _)| place)).collect();
     let names = survey.steps.iter().map(|step| step_name(step).width());
     let indent = names.max().unwrap_or_default();
     let mut lines = vec![];
     for place in places {
+        // Told once, however many rows it has.
+        let Some((steps, outcomes)) = of_place.remove(place) else { continue };
         lines.push(place.to_string());
         let mut before: Option<&Step> = None;
-        for step in survey.steps.iter().filter(|step| step.place == *place) {
+        for step in steps {
             lines.extend(step_lines(step, before, indent));
             before = Some(step);
         }
-        let outcomes = survey.outcomes.iter().filter(|(other, _)| other == place);
-        lines.extend(outcomes.map(|(_, outcome)| format!("  → {}", outcome_line(outcome))));
+        lines.extend(outcomes.iter().map(|outcome| format!("  → {}", outcome_line(outcome))));
     }
     let fit = |line: String| match width {
         Some(width) => wrapped(&with_short_strings(&printable(&line)), width, indent + 4),
@@ -358,36 +366,96 @@ fn step_value(step: &Step) -> Value {
 
 /// The rows expected and those made, compared line by line; empty where they agree. A line that names
 /// none of `row`, `skipped` and `refused` is a row itself; members left out of a line are not compared.
-pub fn difference(expected: &[(usize, Value)], made: &[Value]) -> Vec<String> {
+pub fn difference(expected: &[(usize, Value)], made: &[Value]) -> Vec<Difference> {
     let agrees = |(expected, made): (&(usize, Value), &Value)| matches(&expected.1, made);
     let begin = expected.iter().zip(made).take_while(|pair| agrees(*pair)).count();
     let (rest, made_rest) = (&expected[begin..], &made[begin..]);
     let end =
         rest.iter().rev().zip(made_rest.iter().rev()).take_while(|pair| agrees(*pair)).count();
     let (rest, made_rest) = (&rest[..rest.len() - end], &made_rest[..made_rest.len() - end]);
+    let pair = |at: usize| {
+        let (expected, made) = (rest.get(at), made_rest.get(at));
+        Difference {
+            line: expected.map(|(line, _)| *line),
+            expected: expected.map(|(_, value)| value.clone()),
+            made: made.cloned(),
+            agrees: expected.zip(made).is_some_and(|((_, value), made)| matches(value, made)),
+        }
+    };
+    (0..rest.len().max(made_rest.len())).map(pair).collect()
+}
+
+/// One expected line beside what was made.
+#[derive(Debug)]
+pub struct Difference {
+    /// In the file; `None`: something was made that is not expected.
+    pub line: Option<usize>,
+    pub expected: Option<Value>,
+    pub made: Option<Value>,
+    /// It stands between others that differ.
+    pub agrees: bool,
+}
+
+/// Differences as lines; with `redact` places and names alone.
+pub fn difference_text(differences: &[Difference], redact: bool) -> Vec<String> {
     let mut lines = vec![];
-    for at in 0..rest.len().max(made_rest.len()) {
-        match (rest.get(at), made_rest.get(at)) {
-            (Some((line, expected)), Some(made)) if matches(expected, made) => {
+    for difference in differences {
+        let line = difference.line.unwrap_or_default();
+        let (minus, plus) = match (&difference.expected, &difference.made) {
+            (Some(_), Some(_)) if difference.agrees => {
                 lines.push(format!("  line {line}: as expected"));
+                continue;
             }
-            (Some((line, expected)), Some(made)) => {
-                lines.push(format!("@@ line {line}, {}{}", place(made), members(expected, made)));
-                lines.push(format!("-{expected}"));
-                lines.push(format!("+{}", compared(expected, made)));
+            (Some(expected), Some(made)) => {
+                let members = match members(expected, made).as_slice() {
+                    [] => String::new(),
+                    [one] => format!(": `{one}` differs"),
+                    several => format!(": `{}` differ", several.join("`, `")),
+                };
+                lines.push(format!("@@ line {line}, {}{members}", place(made)));
+                (Some(expected.clone()), Some(compared(expected, made)))
             }
-            (Some((line, expected)), None) => {
+            (Some(expected), None) => {
                 lines.push(format!("@@ line {line}, no such row was made"));
-                lines.push(format!("-{expected}"));
+                (Some(expected.clone()), None)
             }
             (None, Some(made)) => {
                 lines.push(format!("@@ {}, not expected", place(made)));
-                lines.push(format!("+{made}"));
+                (None, Some(made.clone()))
             }
-            (None, None) => {}
+            (None, None) => continue,
+        };
+        if !redact {
+            lines.extend(minus.map(|value| format!("-{value}")));
+            lines.extend(plus.map(|value| format!("+{value}")));
         }
     }
-    lines
+    lines.iter().map(|line| printable(line)).collect()
+}
+
+/// The same as one document; with `redact` without rows.
+pub fn difference_document(path: &str, differences: &[Difference], redact: bool) -> Value {
+    let value = |difference: &Difference| {
+        let both = difference.expected.as_ref().zip(difference.made.as_ref());
+        let mut value = json!({
+            "line": difference.line,
+            "at": difference.made.as_ref().map(place),
+            "members": both.map(|(expected, made)| members(expected, made)).unwrap_or_default(),
+        });
+        if !redact {
+            value["expected"] = difference.expected.clone().unwrap_or_default();
+            value["made"] = difference.made.clone().unwrap_or_default();
+        }
+        value
+    };
+    let differences: Vec<Value> =
+        differences.iter().filter(|difference| !difference.agrees).map(value).collect();
+    json!({
+        "schema": 1,
+        "expected": path,
+        "agrees": differences.is_empty(),
+        "differences": differences,
+    })
 }
 
 fn place(made: &Value) -> &str {
@@ -416,23 +484,14 @@ fn compared(expected: &Value, made: &Value) -> Value {
     made.clone()
 }
 
-/// "; `a`, `b` differ", where both are rows of members.
-fn members(expected: &Value, made: &Value) -> String {
+/// Names of the members that differ, where both are rows of members.
+fn members(expected: &Value, made: &Value) -> Vec<String> {
     let expected = if is_bare(expected) { Some(expected) } else { expected.get("row") };
     let rows = expected.and_then(Value::as_object).zip(made.get("row").and_then(Value::as_object));
-    let Some((expected, made)) = rows else { return String::new() };
-    let mut names: Vec<String> = expected
-        .iter()
-        .filter(|(name, value)| made.get(*name) != Some(value))
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
+    let Some((expected, made)) = rows else { return vec![] };
+    let differs = expected.iter().filter(|(name, value)| made.get(*name) != Some(value));
     let added = made.keys().filter(|name| !expected.contains_key(*name));
-    names.extend(added.map(|name| format!("`{name}`")));
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => format!(": {one} differs"),
-        several => format!(": {} differ", several.join(", ")),
-    }
+    differs.map(|(name, _)| name).chain(added).cloned().collect()
 }
 
 #[cfg(test)]
@@ -447,24 +506,26 @@ mod tests {
         rows.iter().cloned().enumerate().map(|(at, row)| (at + 1, row)).collect()
     }
 
+    fn told(expected: &[(usize, Value)], made: &[Value]) -> Vec<String> {
+        difference_text(&difference(expected, made), false)
+    }
+
     #[test]
     fn rows_that_agree_leave_nothing_to_say_and_members_left_out_are_not_compared() {
         let made = [row(0, json!({"id": 1})), json!({"skipped": "tombstone", "at": "t[0]@1"})];
         let bare = expect(&[json!({"id": 1}), json!({"skipped": "tombstone"})]);
-        assert_eq!(difference(&bare, &made), Vec::<String>::new());
+        assert_eq!(told(&bare, &made), Vec::<String>::new());
         let full =
             expect(&[json!({"table": "t", "row": {"id": 1}}), json!({"skipped": "tombstone"})]);
-        assert_eq!(difference(&full, &made), Vec::<String>::new());
+        assert_eq!(told(&full, &made), Vec::<String>::new());
     }
 
     #[test]
     fn a_difference_names_line_place_and_members() {
         let made =
             [row(0, json!({"id": 1})), row(1, json!({"id": 2, "n": 1})), row(2, json!({"id": 3}))];
-        let lines = difference(
-            &expect(&[json!({"id": 1}), json!({"id": 2, "m": 1}), json!({"id": 3})]),
-            &made,
-        );
+        let lines =
+            told(&expect(&[json!({"id": 1}), json!({"id": 2, "m": 1}), json!({"id": 3})]), &made);
         let text =
             ["@@ line 2, t[0]@1: `m`, `n` differ", "-{\"id\":2,\"m\":1}", "+{\"id\":2,\"n\":1}"];
         assert_eq!(lines, text);
@@ -474,11 +535,11 @@ mod tests {
     fn rows_too_few_and_too_many_are_told() {
         let made = [row(0, json!({"id": 1})), row(1, json!({"id": 3}))];
         let three = expect(&[json!({"id": 1}), json!({"id": 2}), json!({"id": 3})]);
-        assert_eq!(difference(&three, &made), ["@@ line 2, no such row was made", "-{\"id\":2}"]);
+        assert_eq!(told(&three, &made), ["@@ line 2, no such row was made", "-{\"id\":2}"]);
         let one = expect(&[json!({"id": 1})]);
-        assert_eq!(difference(&one, &made)[0], "@@ t[0]@1, not expected");
+        assert_eq!(told(&one, &made)[0], "@@ t[0]@1, not expected");
         // Digits count: 1.0 is not 1.
         let exact: Value = serde_json::from_str("{\"id\":1.0}").expect("JSON");
-        assert_eq!(difference(&expect(&[exact]), &made[..1]).len(), 3);
+        assert_eq!(told(&expect(&[exact]), &made[..1]).len(), 3);
     }
 }

@@ -30,15 +30,25 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The lines, each indented by `indent` blanks. `width` is the terminal's; without one nothing is
-    /// cut.
-    pub fn lines(&self, indent: usize, width: Option<usize>) -> Vec<String> {
+    /// Columns that a terminal needs to show every cell whole.
+    pub fn natural_width(&self) -> usize {
+        self.widths().iter().sum::<usize>() + GAP * self.header.len().saturating_sub(1)
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.header.iter().map(|name| name.width()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.width());
             }
         }
+        widths
+    }
+
+    /// The lines, each indented by `indent` blanks. `width` is the terminal's; without one nothing is
+    /// cut.
+    pub fn lines(&self, indent: usize, width: Option<usize>) -> Vec<String> {
+        let mut widths = self.widths();
         if let Some(width) = width {
             fit(&mut widths, width.saturating_sub(indent));
         }

@@ -392,7 +392,8 @@ impl Client {
         }
         let bad = |error: ureq::http::Error| node.failure(&error.to_string(), false);
         // A load's answer waits for the rows to be written.
-        let answer_within = if call.body.is_empty() { self.answer_timeout } else { LOAD_TIMEOUT };
+        let loads = call.method == Method::PUT && !call.body.is_empty();
+        let answer_within = if loads { LOAD_TIMEOUT } else { self.answer_timeout };
         let sent = if call.method == Method::GET {
             self.agent.run(request.body(()).map_err(bad)?)
         } else {

@@ -242,3 +242,167 @@ fn columns_that_get_nothing_or_the_wrong_thing_are_told() {
     ];
     assert_eq!(told, expect);
 }
+
+/// What a run said on stderr, and its exit code.
+fn said(output: &Output) -> (String, Option<i32>) {
+    (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+}
+
+fn scratch(name: &str, text: &[u8]) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("it is written");
+    path.to_str().expect("text").to_owned()
+}
+
+#[test]
+fn redacted_differences_name_places_and_members_alone() {
+    let other = "tests/fixtures/map/cities.other.ndjson";
+    let flags = ["--offline", "--record", "tests/fixtures/map/cities.ndjson", "--expect", other];
+    for format in ["human", "json"] {
+        let open = run(&[&flags[..], &["--output", format, CITIES]].concat(), "");
+        let open = String::from_utf8_lossy(&open.stdout).into_owned();
+        assert!(
+            open.contains("Peking") && open.contains("北京") && open.contains("cities[0]@1"),
+            "{open}"
+        );
+        let redacted = ["--output", format, "--redact-values", CITIES];
+        let output = run(&[&flags[..], &redacted].concat(), "");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !stdout.contains("Peking")
+                && !stdout.contains("北京")
+                && stdout.contains("cities[0]@1"),
+            "{stdout}"
+        );
+        assert_eq!(output.status.code(), Some(4));
+    }
+}
+
+#[test]
+fn differences_are_one_document_in_json() {
+    let record = ["--offline", "--output", "json", "--record", "tests/fixtures/map/cities.ndjson"];
+    let document = |expect: &str| -> serde_json::Value {
+        let output = run(&[&record[..], &["--expect", expect, CITIES]].concat(), "");
+        serde_json::from_slice(&output.stdout).expect("one document")
+    };
+    let missed = document("tests/fixtures/map/cities.other.ndjson");
+    assert_eq!(missed["agrees"], false);
+    let first = &missed["differences"][0];
+    assert_eq!(first["line"], 2);
+    assert_eq!(first["members"], serde_json::json!(["city"]));
+    assert!(first["expected"].is_object() && first["made"].is_object());
+}
+
+/// A name out of a record is shown and never obeyed.
+#[test]
+fn a_statement_holds_no_name_that_is_none() {
+    let payload = serde_json::json!({"a\u{1b}b": 1, "": 2, "c": 3}).to_string();
+    let record = |topic: &str| {
+        let record = serde_json::json!(
+            {"topic": topic, "partition": 0, "offset": 0, "payload": payload}
+        );
+        format!("{record}\n")
+    };
+    let records = record("x\nDROP TABLE shop.orders; -- ") + &record("cities");
+    let file = scratch("names.ndjson", records.as_bytes());
+    let output = run(&["--offline", "--record", &file, "--ddl", CITIES], "");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("(\n  `c` BIGINT NULL\n)"), "{stdout}");
+    assert!(stdout.contains("-- left out: member \"a␛b\""), "{stdout}");
+    assert!(stdout.contains("no table can be named so"), "{stdout}");
+    let plain = run(&["--offline", "--record", &file, CITIES], "");
+    for stdout in [stdout, String::from_utf8_lossy(&plain.stdout)] {
+        assert!(!stdout.contains('\u{1b}'), "{stdout}");
+        assert!(stdout.contains("x␊DROP"), "{stdout}");
+        assert!(!stdout.lines().any(|line| line.trim_start().starts_with("DROP")), "{stdout}");
+    }
+}
+
+/// An FE that takes connections and never answers.
+#[test]
+fn a_silent_starrocks_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let fe = listener.local_addr().expect("it has one").to_string();
+    let began = std::time::Instant::now();
+    let record = ["--record", "tests/fixtures/map/cities.ndjson", "--fe", &fe, "-u", "root"];
+    let password = "tests/fixtures/map/no.password";
+    let more = ["-b", "127.0.0.1:1", "--password-file", password, CITIES];
+    let output = run(&[&record[..], &more].concat(), "");
+    let (stderr, code) = said(&output);
+    assert_eq!(code, Some(5), "{stderr}");
+    assert!(stderr.contains("cannot read the columns of `shop.cities`"), "{stderr}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn ten_thousand_columns_and_many_steps_take_no_time_to_speak_of() {
+    let members: Vec<String> = (0..10_000).map(|at| format!(r#""field_{at}":{at}"#)).collect();
+    let row = format!("{{{}}}", members.join(","));
+    let file = scratch("wide.ndjson", format!("{row}\n{row}\n").as_bytes());
+    let many: String = (0..5_000).map(|at| format!("{{\"id\":{at}}}\n")).collect();
+    let many = scratch("many.ndjson", many.as_bytes());
+    let columns: Vec<String> = (5_000..15_000).map(|at| format!("FIELD_{at} INT")).collect();
+    let (_standin, flags) =
+        with_table(&format!("(id INT, {}) DUPLICATE KEY(id)", columns.join(", ")));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let password = ["--password-file", "tests/fixtures/map/no.password"];
+    for arguments in [
+        vec!["--offline", "--record", &file],
+        vec!["--offline", "--ddl", "--record", &file],
+        vec!["--offline", "-v", "--record", &many],
+        [&["--record", &file][..], &flags, &password].concat(),
+    ] {
+        let began = std::time::Instant::now();
+        let output = run(&[&arguments[..], &[CITIES]].concat(), "");
+        let (stderr, code) = said(&output);
+        assert!(matches!(code, Some(0 | 4)), "{stderr}");
+        // Each with each would take minutes; a busy machine takes some seconds for one by one.
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(30), "{arguments:?}: {took:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let to = |stdout: Stdio, arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_starsink"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env_clear()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .output()
+            .expect("it runs")
+    };
+    let check = ["check", "--only", "config", "tests/fixtures/map/flat.properties"];
+    let check_json = [&check[..], &["--output", "json"]].concat();
+    let cities = "tests/fixtures/map/cities.ndjson";
+    let ddl = ["map", "--offline", "--record", cities, "--ddl", CITIES];
+    for arguments in [&check[..], &check_json, &ddl, &["map", "--list", "keys"], &["man"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let (stderr, code) = said(&to(full.into(), arguments));
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("cannot write to stdout"), "{arguments:?}: {stderr}");
+    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let (stderr, code) = said(&to(writer.into(), &["map", "--list", "keys"]));
+    assert_eq!((stderr.as_str(), code), ("", Some(0)));
+}
+
+/// A terminal of 80 columns, by `script`, which util-linux brings.
+#[test]
+fn names_in_a_list_are_whole_in_a_narrow_terminal() {
+    let command =
+        format!("stty rows 24 cols 80; {} map --list keys", env!("CARGO_BIN_EXE_starsink"));
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("`script` runs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    for key in config::keys::KEYS {
+        assert!(stdout.lines().any(|line| line.trim_end() == key.name), "{}: {stdout}", key.name);
+    }
+    assert!(stdout.lines().all(|line| line.trim_end().chars().count() <= 80), "{stdout}");
+}

@@ -8,7 +8,7 @@ use crate::config::keys::{KEYS, Key, Status, Type};
 use crate::config::stream_load::HEADERS;
 use crate::convert::CONVERTERS;
 use crate::report;
-use crate::report::table::Table;
+use crate::report::table::{Table, wrapped};
 use crate::transform::predicate::PREDICATES;
 use crate::transform::{self};
 
@@ -30,18 +30,39 @@ pub(super) fn print(what: Listed, json: bool) {
     };
     let mut table = Table::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for row in &rows {
-        let cell = |name: &String| match &row[name] {
-            Value::String(text) => text.clone(),
-            Value::Array(parts) => {
-                parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-            }
-            Value::Null => String::new(),
-            other => other.to_string(),
-        };
-        table.row(names.iter().map(cell).collect());
+        table.row(names.iter().map(|name| cell(row, name)).collect());
     }
-    for line in table.lines(0, width()) {
-        report::out(&line);
+    match width() {
+        // A name that is cut can be looked up nowhere.
+        Some(width) if table.natural_width() > width => stacked(&names, &rows, width),
+        width => table.lines(0, width).iter().for_each(|line| report::out(line)),
+    }
+}
+
+/// Each row's name on a line of its own, and below it what there is to say.
+fn stacked(names: &[String], rows: &[Value], width: usize) {
+    let Some((first, others)) = names.split_first() else { return };
+    for row in rows {
+        report::out(&cell(row, first));
+        for name in others {
+            let text = cell(row, name);
+            if !text.is_empty() {
+                wrapped(&format!("  {name}: {text}"), width, 4)
+                    .iter()
+                    .for_each(|line| report::out(line));
+            }
+        }
+    }
+}
+
+fn cell(row: &Value, name: &str) -> String {
+    match &row[name] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

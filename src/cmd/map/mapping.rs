@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -17,11 +18,15 @@ use crate::kafka::sample::{self, Sampled};
 use crate::mapping::ddl;
 use crate::mapping::derive::{self, Proposed};
 use crate::mapping::maker::{Lookup, NoTables, RawRecord, RowMaker, Sources, Tables};
-use crate::mapping::survey::{Survey, Surveyor, Wants};
+use crate::mapping::survey::{Survey, Surveyor, TableUse, Wants};
 use crate::pipeline::directory::Directory;
 use crate::registry::Registry;
+use crate::report::table::printable;
 use crate::report::{self, mapping};
+use crate::starrocks::client::Client;
 
+/// Longest wait for an answer of StarRocks: questions about tables are short, and somebody waits.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Records of a topic whose steps are shown with `-v`.
 const STEPS_SHOWN: u64 = 3;
 
@@ -30,7 +35,7 @@ pub(super) fn print(arguments: &Map, job: &Job) -> Result<(), Problem> {
     let survey = survey(arguments, job)?;
     let redact = job.redact_values;
     if let Some(expect) = &arguments.expect {
-        return compare(expect, &survey);
+        return compare(expect, &survey, is_json(arguments), redact);
     }
     if arguments.ddl {
         print_ddl(&survey, arguments.offline, is_json(arguments));
@@ -84,7 +89,14 @@ fn survey(arguments: &Map, job: &Job) -> Result<Survey, Problem> {
         }
     } else if !arguments.offline {
         let consumer = Consumer::new(&job.source, job.memory_bytes)?;
-        for (topic, partitions) in consumer.select(&job.source.topics)? {
+        let selected = consumer.select(&job.source.topics)?;
+        if selected.is_empty()
+            && let Topics::Matching(pattern) = &job.source.topics
+        {
+            return Err(Problem::usage(format!("no topic matches `{}`", pattern.as_str()))
+                .hint("a pattern has to match the whole name: `kcat -L` lists the topics"));
+        }
+        for (topic, partitions) in selected {
             surveyor.name(&topic.as_str().into())?;
             for record in sample::sample(&consumer, &topic, partitions, arguments.sample)? {
                 see(&mut surveyor, &record)?;
@@ -101,7 +113,8 @@ fn tables(arguments: &Map, job: &Job, sources: &Sources) -> Result<Arc<dyn Table
         return Ok(Arc::new(NoTables));
     }
     let maker = RowMaker::new(job, Arc::new(NoTables), sources)?;
-    Ok(Arc::new(Directory::new(job, maker.way(), vec![])))
+    let client = Client::with_patience(&job.target, ANSWER);
+    Ok(Arc::new(Directory::new(client, job, maker.way(), vec![])))
 }
 
 /// Schemas of keys and values, where their converters take any from a registry.
@@ -148,7 +161,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
 }
 
 /// The rows expected against those made; the difference is the result.
-fn compare(path: &Path, survey: &Survey) -> Result<(), Problem> {
+fn compare(path: &Path, survey: &Survey, json: bool, redact: bool) -> Result<(), Problem> {
     let name = path.display();
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
     let mut expected: Vec<(usize, Value)> = vec![];
@@ -165,12 +178,18 @@ fn compare(path: &Path, survey: &Survey) -> Result<(), Problem> {
         .iter()
         .map(|(place, outcome)| mapping::outcome_value(place, outcome))
         .collect();
-    let difference = mapping::difference(&expected, &made);
-    if difference.is_empty() {
+    let differences = mapping::difference(&expected, &made);
+    if json {
+        let path = name.to_string();
+        report::out(&mapping::difference_document(&path, &differences, redact).to_string());
+    }
+    if differences.iter().all(|difference| difference.agrees) {
         return Ok(());
     }
-    report::out(&format!("--- {name}\n+++ rows made"));
-    difference.iter().for_each(|line| report::out(line));
+    if !json {
+        report::out(&format!("--- {}\n+++ rows made", printable(&name.to_string())));
+        mapping::difference_text(&differences, redact).iter().for_each(|line| report::out(line));
+    }
     Err(Problem::new(Kind::BadRecord, format!("the rows differ from `{name}`")))
 }
 
@@ -190,6 +209,7 @@ fn print_ddl(survey: &Survey, offline: bool, json: bool) {
                 Lookup::Known(_) if table.shape.rows == 0 => "no record to compare with the table",
                 Lookup::Known(_) if statement.is_none() => "every field has a column",
                 Lookup::Known(_) => "columns that the table lacks",
+                _ if !ddl::is_name(&table.name) => "no table can be named so",
                 _ if statement.is_none() => "no record to infer columns from",
                 Lookup::Hidden if offline => "StarRocks was not asked for the table",
                 Lookup::Hidden => "the table is not shown to this user; if it is missing:",
@@ -207,6 +227,7 @@ fn print_ddl(survey: &Survey, offline: bool, json: bool) {
                 "rows": table.shape.rows,
                 "statement": statement,
                 "reason": said,
+                "left_out": left_out(table).collect::<Vec<_>>(),
             })
         });
         report::out(&Value::Array(values.collect()).to_string());
@@ -214,7 +235,12 @@ fn print_ddl(survey: &Survey, offline: bool, json: bool) {
     }
     for (topic, table, statement, said) in &statements {
         let rows = table.shape.rows;
-        report::out(&format!("-- topic {topic}, table {}, {rows} rows seen: {said}", table.name));
+        let about = format!("topic {topic}, table {}, {rows} rows seen: {said}", table.name);
+        report::out(&format!("-- {}", printable(&about)));
+        for name in left_out(table) {
+            let name = printable(name);
+            report::out(&format!("-- left out: member \"{name}\", which no column can be named"));
+        }
         if let Some(statement) = statement {
             if statement.contains("PRIMARY KEY") && !table.shape.says_operation {
                 report::out(
@@ -224,6 +250,11 @@ fn print_ddl(survey: &Survey, offline: bool, json: bool) {
             report::out(statement);
         }
     }
+}
+
+/// Members that can be no columns, by their names alone.
+fn left_out(table: &TableUse) -> impl Iterator<Item = &str> {
+    table.shape.names().filter(|name| !ddl::is_name(name))
 }
 
 /// Keys to paste; what is proposed stands under a comment that says why.

@@ -18,6 +18,14 @@ pub(super) fn read(
     topic: Option<&Arc<str>>,
     first: u64,
 ) -> Result<Vec<Sampled>, Problem> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if let Some(line) = record_with_bytes(bytes) {
+        let what = format!("`{name}` holds a record whose key or value is no text");
+        return Err(Problem::new(Kind::Usage, what)
+            .cause("`kcat -J` writes such bytes as they are, and not as JSON")
+            .at(format!("{name}:{line}"))
+            .hint("write them as `{\"base64\": \"…\"}`, as dead letters do, or give the value alone, one a file"));
+    }
     let mut records = vec![];
     for (line, text) in parts(bytes) {
         let at = Offset(first + records.len() as u64);
@@ -39,6 +47,18 @@ pub(super) fn read(
         records.push(record);
     }
     Ok(records)
+}
+
+/// What some editors put before text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The first line that is a record as `kcat -J` prints it, but for bytes that are no text.
+fn record_with_bytes(bytes: &[u8]) -> Option<usize> {
+    let is_one = |line: &[u8]| {
+        std::str::from_utf8(line).is_err()
+            && whole_record(String::from_utf8_lossy(line).as_bytes()).is_some()
+    };
+    bytes.split(|&byte| byte == b'\n').position(is_one).map(|at| at + 1)
 }
 
 /// Lines, with their numbers; the whole file where its lines are no values of their own: a JSON value
@@ -191,6 +211,19 @@ mod tests {
     fn a_value_that_only_looks_like_a_record_is_a_value() {
         let text = br#"{"topic":"news","value":1}"#;
         assert_eq!(values(text), [Some(text.to_vec())]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_value() {
+        assert_eq!(values(b"\xef\xbb\xbf{\"a\":1}\n"), [Some(b"{\"a\":1}".to_vec())]);
+    }
+
+    #[test]
+    fn bytes_in_a_record_of_kcat_are_told_with_their_line() {
+        let text = b"{\"topic\":\"t\",\"partition\":0,\"offset\":1,\"payload\":\"x\"}\n\
+                     {\"topic\":\"t\",\"partition\":0,\"offset\":2,\"payload\":\"\xff\xfe\"}\n";
+        let problem = read("f", text, Some(&topic()), 0).expect_err("bytes");
+        assert_eq!(problem.at, ["f:2"]);
     }
 
     #[test]

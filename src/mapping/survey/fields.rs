@@ -59,14 +59,15 @@ impl TableUse {
         redact: bool,
     ) {
         let column = match &self.lookup {
-            Lookup::Known(table) => table.column(name),
+            Lookup::Known(table) => self.places.get(name).map(|&at| &table.columns[at]),
             Lookup::Hidden | Lookup::Missing(_) => None,
         };
         // A row that deletes needs its key and nothing else.
         let judged = column
             .filter(|column| column.key || !deletes)
             .map(|column| verdict::of_value(schema, datum, column, Form::Json));
-        let at = self.fields.iter().position(|field| field.name == name).unwrap_or_else(|| {
+        let at = self.field_places.get(name).copied().unwrap_or_else(|| {
+            self.field_places.insert(name.to_owned(), self.fields.len());
             self.fields.push(FieldUse {
                 name: name.to_owned(),
                 kind: String::new(),

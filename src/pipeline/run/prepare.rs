@@ -98,7 +98,8 @@ pub(super) fn prepare(
     };
     let way = RowMaker::new(job, Arc::new(NoTables), &sources)?.way().clone();
     report(Event::Info(way.to_string()));
-    let directory = Arc::new(Directory::new(job, &way, load_headers(job)));
+    let directory =
+        Arc::new(Directory::new(Client::new(&job.target), job, &way, load_headers(job)));
     let maker = |_| RowMaker::new(job, Arc::clone(&directory) as Arc<dyn Tables>, &sources);
     let makers = (0..job.lanes.max(1)).map(maker).collect::<Result<Vec<_>, _>>()?;
     let routed = match job.replay.as_ref().map(|replay| &replay.topics) {

@@ -744,6 +744,9 @@ impl World {
                     && self.group.is_rebalancing
                     && !self.processes[process].assigned.is_empty() =>
             {
+                // A process that is told to end has no more time than its partitions.
+                let p = &mut self.processes[process];
+                p.stop_expired |= p.stopped.is_some();
                 self.feed(process, Input::DrainExpired);
             }
             Event::Lost { member } if current == Some(member) => {

@@ -85,6 +85,11 @@ pub fn basic(user: &str, password: &str) -> Secret {
     Secret::new(format!("Basic {}", openssl::base64::encode_block(pair.as_bytes())))
 }
 
+/// Whether the peer was reached and TLS failed, which a change of configuration mends.
+pub fn is_of_tls(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::NativeTls(_) | ureq::Error::Tls(_))
+}
+
 /// What a transport error means, and whether the request may have had an effect.
 pub fn describe(error: &ureq::Error) -> (String, bool) {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
@@ -116,13 +121,13 @@ pub fn describe(error: &ureq::Error) -> (String, bool) {
     }
 }
 
-/// An address for messages: without user, password and query, should it hold them.
+/// An address for messages: without user, password and query, should it hold them. A password may hold
+/// any letter, so whatever stands before the last `@` may belong to it.
 pub fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
+    let rest = rest.rsplit('@').next().unwrap_or(rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{rest}")
 }
 
 /// A text as one segment of a path or one value of a query.

@@ -26,7 +26,7 @@ use crate::pipeline;
 use crate::report::checks::{Look, Outlook};
 use crate::report::choose::{self, Display};
 use crate::report::sheet::{Sheet, SheetStyle};
-use crate::report::{Loudness, Reporter, Style};
+use crate::report::{self, Loudness, Reporter, Style};
 use crate::transform::Chain;
 use crate::verdict::{Area, Line, Verdict};
 
@@ -51,7 +51,8 @@ pub fn check(arguments: &Check, vars: &BTreeMap<String, String>) -> ExitCode {
         return dump(reading);
     }
     let mut told = Told { sheet: Sheet::new(style(arguments, vars)), only: arguments.only.clone() };
-    let config = config::lines(&reading, &request.files, vars, &is_readable_by_others);
+    let flags = config::flags(&request.overrides, &arguments.extent());
+    let config = config::lines(&reading, &request.files, &flags, vars, &is_readable_by_others);
     config.into_iter().for_each(|line| told.tell(line));
     let outlook = match reading.job {
         Some(mut job) => {
@@ -245,7 +246,11 @@ fn style(arguments: &Check, vars: &BTreeMap<String, String>) -> SheetStyle {
         || arguments.only.len() == 1;
     SheetStyle {
         json: output.format == OutputFormat::Json,
-        look: Look { color: choose::color(asked, is_set(cli::NO_COLOR), is_terminal), verbose },
+        look: Look {
+            color: choose::color(asked, is_set(cli::NO_COLOR), is_terminal),
+            verbose,
+            width: is_terminal.then(report::terminal_width).flatten(),
+        },
         quiet: output.quiet,
         strict: arguments.strict,
     }

@@ -215,6 +215,14 @@ fn target(
     let fe_entry = settings.required("starrocks.http.url", "`--fe HOST:PORT` says it too");
     let database = settings.required("starrocks.database.name", "`-D NAME` says it too");
     let user = settings.required("starrocks.username", "`-u NAME` says it too");
+    if let Some(entry) = user.as_ref().filter(|entry| entry.value.contains(':')) {
+        // HTTP cannot carry such a name, and what follows the colon is likely a password.
+        let what = "`starrocks.username` holds a colon, which no name can";
+        let problem = Problem::usage(what).at(entry.place());
+        let hint =
+            "a password belongs in `starrocks.password`, or in the file of `--password-file`";
+        settings.problems.push(problem.hint(hint));
+    }
     let password = password(settings, overrides, environment);
     let fe = fe_entry.as_ref().map(|entry| fe_addresses(settings, entry));
     let headers = headers::read(settings);
@@ -245,12 +253,11 @@ pub(super) fn said_at(entry: &Entry) -> String {
 
 fn fe_addresses(settings: &mut Settings, entry: &Entry) -> Vec<FeAddress> {
     let mut addresses = vec![];
-    for text in split_list(&entry.value) {
-        match fe_address(&text) {
+    for text in tellable(&split_list(&entry.value)) {
+        match fe_address(text) {
             Ok(address) => addresses.push(address),
             Err(cause) => {
-                // Never the part where a password may stand.
-                let shown = text.rsplit('@').next().unwrap_or(&text);
+                let shown = without_login(text);
                 let what = format!("`{shown}` is not the address of an FE");
                 let problem = Problem::usage(what).cause(cause).at(entry.place());
                 settings.problems.push(problem.hint("write `HOST:PORT` or `https://HOST:PORT`"));
@@ -258,6 +265,17 @@ fn fe_addresses(settings: &mut Settings, entry: &Entry) -> Vec<FeAddress> {
         }
     }
     addresses
+}
+
+/// The parts of a list of addresses that can be told of. A password may hold commas, so what stands before
+/// a part with an `@` may belong to one; that part is refused in any case.
+fn tellable(parts: &[String]) -> &[String] {
+    &parts[parts.iter().rposition(|part| part.contains('@')).unwrap_or_default()..]
+}
+
+/// An address without what stands before its `@`.
+fn without_login(address: &str) -> &str {
+    address.rsplit('@').next().unwrap_or_default()
 }
 
 /// The FE's `http_port` and `https_port` where StarRocks' configuration changes nothing.
@@ -394,8 +412,10 @@ fn no_extensions(settings: &mut Settings, oauth: &OAuth) {
 /// Catches placeholders and slips; a port may be left out, which is 9092 then.
 fn brokers(settings: &mut Settings, bootstrap: &str) {
     let is_legal = |letter: char| letter.is_alphanumeric() || "-._:[]/".contains(letter);
-    for broker in bootstrap.split(',').filter(|broker| !broker.chars().all(is_legal)) {
-        let what = format!("`{broker}` is not the address of a broker");
+    let parts: Vec<String> = bootstrap.split(',').map(str::to_owned).collect();
+    for broker in tellable(&parts).iter().filter(|broker| !broker.chars().all(is_legal)) {
+        let shown = without_login(broker);
+        let what = format!("`{shown}` is not the address of a broker");
         let place = settings.get("bootstrap.servers").map(Entry::place);
         let problem = place.into_iter().fold(Problem::usage(what), Problem::at);
         settings.problems.push(problem.hint("write `HOST:PORT`, several separated by commas"));

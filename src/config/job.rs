@@ -349,6 +349,11 @@ pub enum Retries {
     Endless,
 }
 
+impl Retries {
+    /// Of `load` where nothing is said: about half a minute in all.
+    pub const OF_LOAD: u32 = 6;
+}
+
 /// What becomes of records that cannot be loaded, at whatever stage, StarRocks' own rejection included.
 #[derive(Debug, Clone)]
 pub struct ErrorPolicy {

@@ -211,8 +211,16 @@ impl Key {
 
 /// Names whose values are secrets wherever they stand.
 pub fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 8] = [
+    const PARTS: [&str; 16] = [
         "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "api.key",
+        "api_key",
+        "apikey",
+        "access.key",
+        "private.key",
         "secret",
         "jaas.config",
         "keystore.key",
@@ -221,7 +229,13 @@ pub fn is_secret_name(name: &str) -> bool {
         "user.info",
         "request.header.",
     ];
+    let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part)) && !name.ends_with("token.endpoint.url")
+}
+
+/// Whether a key's value must not be printed: by its row, or by its name where there is none.
+pub fn is_secret(name: &str) -> bool {
+    find(name).is_some_and(|key| key.hides(name)) || is_secret_name(name)
 }
 
 /// The row for a key: its own, else that of the longest prefix. `sink.properties.*` names are

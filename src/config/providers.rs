@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::config::Environment;
 use crate::config::entry::{Entry, Note};
-use crate::config::properties;
+use crate::config::{keys, properties};
 use crate::error::Problem;
 
 /// The providers a configuration may refer to, by name.
@@ -65,7 +65,10 @@ impl Providers {
         while let Some((before, reference, after)) = next_reference(rest) {
             resolved.push_str(before);
             match self.look_up(&reference, environment) {
-                Ok(Some(text)) => resolved.push_str(&text),
+                Ok(Some(text)) => {
+                    resolved.push_str(&text);
+                    notes.extend(self.exposed(&reference, entry, environment, notes));
+                }
                 Ok(None) => {
                     resolved.push_str(reference.text);
                     notes
@@ -81,6 +84,29 @@ impl Providers {
         resolved.push_str(rest);
         entry.value = resolved;
         Ok(())
+    }
+
+    /// Says so, once a file, where others can read what a secret comes from.
+    fn exposed(
+        &self,
+        reference: &Reference<'_>,
+        entry: &Entry,
+        environment: &Environment<'_>,
+        notes: &[Note],
+    ) -> Option<Note> {
+        let path = match self.0.get(reference.provider)? {
+            Provider::File(_) => PathBuf::from(reference.path),
+            Provider::Directory(_) => Path::new(reference.path).join(reference.key),
+            Provider::Variable { .. } => return None,
+        };
+        let is_secret = keys::is_secret(&entry.key);
+        if !is_secret || !(environment.is_exposed)(&path) {
+            return None;
+        }
+        let path = path.display();
+        let text = format!("other users can read `{path}`, and secrets come from it");
+        let note = Note::warning(text).at(entry.place()).hint(format!("`chmod 600 {path}`"));
+        (!notes.iter().any(|known| known.text == note.text)).then_some(note)
     }
 
     fn look_up(

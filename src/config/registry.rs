@@ -125,7 +125,9 @@ impl Reader<'_> {
                     user_info = user_info.or(user);
                 }
                 None => {
-                    let shown = http::shown(&text);
+                    // A comma in a password cuts it in two.
+                    let whole = if list.contains('@') { &list } else { &text };
+                    let shown = http::shown(whole);
                     let what = format!("`{shown}` is not the address of a schema registry");
                     let hint = "write `http://HOST:PORT` or `https://HOST:PORT`";
                     self.refuse(URL, Problem::usage(what).hint(hint));
@@ -373,6 +375,7 @@ fn url(text: &str) -> Option<(String, Option<String>)> {
     let legal = matches!(scheme.as_str(), "http" | "https")
         && !host.is_empty()
         && host.chars().all(fits)
-        && !path.contains(['?', '#', ' ']);
+        // A `/` in a password would make its beginning the host.
+        && !path.contains(['?', '#', ' ', '@']);
     legal.then(|| (format!("{scheme}://{host}{}", path.trim_end_matches('/')), user))
 }

@@ -124,6 +124,13 @@ fn of_line(line: &[u8], path: &Path, number: u64) -> Result<DeadLetter, Problem>
     })
 }
 
+/// Whether dead letters may be appended to a file that is there: it is empty or holds some. Reads its
+/// first line.
+pub fn takes_letters(path: &Path) -> Result<(), Problem> {
+    let file = File::open(path).map_err(|error| cannot("open", path, &error))?;
+    is_ours(&file, path)
+}
+
 /// Nothing is appended to a file that is something else.
 fn is_ours(file: &File, path: &Path) -> Result<(), Problem> {
     let mut first = vec![];

@@ -327,7 +327,8 @@ impl<'a> Translator<'a> {
             return self.unsecured(&login);
         };
         if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-            let what = format!("`{endpoint}` is not the address of a token endpoint");
+            let shown = endpoint.rsplit('@').next().unwrap_or_default();
+            let what = format!("`{shown}` is not the address of a token endpoint");
             let problem = Problem::usage(what).hint("it begins with `https://`");
             return self.refuse(problem, "sasl.oauthbearer.token.endpoint.url");
         }

@@ -564,11 +564,11 @@ impl Consumer {
 
     /// What is said where a named topic does not exist.
     pub fn no_such_topic(&self, name: &str, all: &[(String, u32)]) -> Problem {
-        let what = format!(
-            "topic `{name}` does not exist on `{}` ({} topics there)",
-            self.bootstrap,
-            all.len()
-        );
+        let count = match all.len() {
+            1 => "1 topic".to_owned(),
+            count => format!("{count} topics"),
+        };
+        let what = format!("topic `{name}` does not exist on `{}` ({count} there)", self.bootstrap);
         let near = keys::nearest(name, all.iter().map(|(known, _)| known.as_str()));
         let hint = match near {
             Some(near) => format!("did you mean `{near}`? A pattern is written `-t '^{near}.*'`"),

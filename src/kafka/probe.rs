@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::job::{PropertyValue, Source};
 
-pub use tls::Certificate;
+pub use tls::{Certificate, Fault, FaultKind};
 
 /// How brokers are to be spoken to.
 pub struct Probe {
@@ -54,12 +54,14 @@ pub enum Failure {
     /// The certificate is not trusted, expired or another host's.
     Untrusted {
         certificate: Certificate,
-        why: Vec<String>,
+        why: Vec<Fault>,
     },
     /// Our own certificate, key or authorities cannot be used.
     OwnTls(String),
     /// What answers is not Kafka.
     NotKafka,
+    /// The connection stands, and nothing is said within the limit.
+    Silent,
     /// A listener that asks for a login was spoken to without.
     WantsLogin,
     /// A listener without login was asked for one.
@@ -73,6 +75,8 @@ pub enum Failure {
     Broken(String),
 }
 
+/// A web server answers a short request in this time.
+const WEB_ANSWER: Duration = Duration::from_secs(1);
 /// Kafka's port where none is written.
 const DEFAULT_PORT: u16 = 9092;
 
@@ -130,15 +134,25 @@ impl Probe {
         Ok(Broker { tried, certificate: Some(certificate), version })
     }
 
-    /// A peer that hangs up on plain text: does it want TLS?
+    /// A peer that hangs up on plain text or says nothing: does it want TLS, or is it a web server that
+    /// waits for the rest of a request?
     fn told_apart(&self, failure: Failure, host: &str, tried: &[Tried]) -> Failure {
-        let Failure::Broken(_) = failure else { return failure };
-        let live = tried.iter().find(|tried| tried.outcome.is_ok());
-        let again =
-            live.and_then(|live| TcpStream::connect_timeout(&live.address, self.limit).ok());
-        let Some(stream) = again else { return failure };
-        let limited = stream.set_read_timeout(Some(self.limit)).is_ok();
-        if limited && tls::is_spoken(host, stream) { Failure::WantsTls } else { failure }
+        let hangs_up = match failure {
+            Failure::Broken(_) => true,
+            Failure::Silent => false,
+            _ => return failure,
+        };
+        let live = tried.iter().find(|tried| tried.outcome.is_ok()).map(|tried| tried.address);
+        let again = |limit: Duration| {
+            let stream = TcpStream::connect_timeout(&live?, self.limit).ok()?;
+            stream.set_read_timeout(Some(limit)).ok()?;
+            Some(stream)
+        };
+        if hangs_up && again(self.limit).is_some_and(|stream| tls::is_spoken(host, stream)) {
+            return Failure::WantsTls;
+        }
+        let is_web = again(WEB_ANSWER).is_some_and(|stream| wire::is_http(host, stream));
+        if is_web { Failure::NotKafka } else { failure }
     }
 
     /// Connects to every address, so that a dead family of addresses shows; keeps the first.

@@ -1,6 +1,8 @@
 //! One value as one table's column takes it: the text of a JSON member or of a CSV field. Exact or
 //! refused: what the column can certainly not hold never becomes a NULL or another value.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -27,6 +29,11 @@ pub struct Misfit {
 }
 
 impl Misfit {
+    /// A reason that no value belongs to.
+    pub fn of(why: impl Into<String>) -> Misfit {
+        Misfit { why: why.into(), value: None }
+    }
+
     fn new(why: impl Into<String>, value: impl Into<String>) -> Misfit {
         const MOST: usize = 60;
         let value: String = value.into();
@@ -44,7 +51,15 @@ impl Misfit {
 
 impl From<Failure> for Misfit {
     fn from(failure: Failure) -> Misfit {
-        Misfit { why: failure.message, value: None }
+        // Its message may quote the value.
+        Misfit::new("the value cannot be written", failure.message)
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        self.value.as_ref().map_or(Ok(()), |value| write!(f, ": {value}"))
     }
 }
 

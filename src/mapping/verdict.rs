@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::config::job::Body;
 use crate::data::{Datum, Logical, Schema, Value, json_text};
-use crate::mapping::cell::{self, Form};
+use crate::mapping::cell::{self, Form, Misfit};
 use crate::mapping::columns::{Column, ColumnType};
 use crate::mapping::layout::OP;
 use crate::mapping::plan::RowWriter;
@@ -29,9 +29,9 @@ pub struct FieldLine {
 pub enum Verdict {
     Fits,
     /// It is loaded, but not as somebody may expect.
-    Doubtful(String),
+    Doubtful(Doubt),
     /// The record is refused.
-    Misfit(String),
+    Misfit(Misfit),
     /// Sent, and dropped by StarRocks: no column has this name.
     NoColumn,
     /// The column becomes NULL.
@@ -46,6 +46,39 @@ pub enum Verdict {
     Unknown,
 }
 
+/// What becomes of a value that is sent, or of one that is not, where that is not what stands in the
+/// record. Holds no value: safe to print where values are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// No field feeds a column that takes no NULL.
+    Unfed,
+    NoNumber,
+    NoDate,
+    EpochNumber,
+    TimeOfDay,
+    Nanoseconds,
+    /// To so many digits after the point.
+    Rounded(u32),
+    Base64,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Unfed => f.write_str("no field feeds it: NULL, which it does not take"),
+            Doubt::NoNumber => f.write_str("text that is no number: StarRocks makes it NULL"),
+            Doubt::NoDate => f.write_str("text that is no date: StarRocks makes it NULL"),
+            Doubt::EpochNumber => f.write_str(
+                "an epoch number: StarRocks makes it NULL; TimestampConverter makes it a time",
+            ),
+            Doubt::TimeOfDay => f.write_str("the time of day is dropped"),
+            Doubt::Nanoseconds => f.write_str("nanoseconds are cut to microseconds"),
+            Doubt::Rounded(scale) => write!(f, "it is rounded to {scale} digits after the point"),
+            Doubt::Base64 => f.write_str("bytes are loaded as base64 text"),
+        }
+    }
+}
+
 impl Verdict {
     /// Whether records are refused for it.
     pub fn is_refusal(&self) -> bool {
@@ -57,8 +90,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Fits => f.write_str("ok"),
-            Verdict::Doubtful(why) => f.write_str(why),
-            Verdict::Misfit(why) => write!(f, "does not fit: {why}"),
+            Verdict::Doubtful(doubt) => doubt.fmt(f),
+            Verdict::Misfit(misfit) => write!(f, "does not fit: {misfit}"),
             Verdict::NoColumn => f.write_str("no such column: dropped by StarRocks"),
             Verdict::NoField => f.write_str("no field feeds it: NULL"),
             Verdict::NoFieldRefused => f.write_str("takes no NULL, and no field feeds it"),
@@ -94,9 +127,7 @@ pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
             None if column.nullable || layout.partial || layout.listed.is_some() => {
                 Verdict::NoField
             }
-            None if column.default.is_some() => {
-                Verdict::Doubtful("no field feeds it: NULL, which it does not take".into())
-            }
+            None if column.default.is_some() => Verdict::Doubtful(Doubt::Unfed),
             None => Verdict::NoFieldRefused,
         };
         lines.push(line(writer, find(column), Some(column), verdict));
@@ -214,68 +245,66 @@ fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
         return if column.nullable {
             Verdict::Fits
         } else {
-            Verdict::Misfit("it is null, and the column takes no NULL".into())
+            Verdict::Misfit(Misfit::of("it is null, and the column takes no NULL"))
         };
     }
     let mut out = vec![];
     match cell::write(&mut out, form, field.schema, field.datum, Some(&column.kind)) {
-        Err(misfit) => Verdict::Misfit(match misfit.value {
-            Some(value) => format!("{}: {value}", misfit.why),
-            None => misfit.why,
-        }),
+        Err(misfit) => Verdict::Misfit(misfit),
         Ok(()) => match becomes_null(field, &column.kind, &out) {
-            Some(why) if column.nullable => Verdict::Doubtful(why),
-            Some(why) => Verdict::Misfit(format!("{why}, which the column does not take")),
+            Some(doubt) if column.nullable => Verdict::Doubtful(doubt),
+            Some(doubt) => {
+                Verdict::Misfit(Misfit::of(format!("{doubt}, which the column does not take")))
+            }
             None => doubt(field, &column.kind, &out).map_or(Verdict::Fits, Verdict::Doubtful),
         },
     }
 }
 
 /// Why StarRocks will read a value that is sent as NULL.
-fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
-    const BECOMES_NULL: &str = "StarRocks makes it NULL";
+fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Doubt> {
     let logical = field.schema.map_or(Logical::Plain, Schema::logical);
     match (column, field.datum.as_str()) {
         (kind, Some(text)) if kind.is_numeric() && text.trim().parse::<f64>().is_err() => {
-            Some(format!("text that is no number: {BECOMES_NULL}"))
+            Some(Doubt::NoNumber)
         }
         (ColumnType::Date | ColumnType::DateTime, Some(text)) if !begins_like_a_date(text) => {
-            Some(format!("text that is no date: {BECOMES_NULL}"))
+            Some(Doubt::NoDate)
         }
         (ColumnType::Date | ColumnType::DateTime, None)
             if logical == Logical::Plain && is_epoch(sent) =>
         {
-            Some(format!("an epoch number: {BECOMES_NULL}; TimestampConverter makes it a time"))
+            Some(Doubt::EpochNumber)
         }
         _ => None,
     }
 }
 
 /// What StarRocks will make of a value that is sent, where that is not the value.
-fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<String> {
+fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Doubt> {
     let logical = field.schema.map_or(Logical::Plain, Schema::logical);
     match (column, field.datum.as_str()) {
         (ColumnType::Date, None)
             if matches!(logical, Logical::Timestamp | Logical::Epoch { .. }) =>
         {
-            Some("the time of day is dropped".into())
+            Some(Doubt::TimeOfDay)
         }
         (ColumnType::DateTime, None)
             if logical == (Logical::Epoch { per_second: 1_000_000_000 }) =>
         {
-            Some("nanoseconds are cut to microseconds".into())
+            Some(Doubt::Nanoseconds)
         }
         (ColumnType::Decimal { scale, .. }, _) => {
             let digits = String::from_utf8_lossy(sent);
             let digits = digits.trim_matches('"');
             let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
             (fraction.trim_end_matches('0').len() > *scale as usize)
-                .then(|| format!("it is rounded to {scale} digits after the point"))
+                .then_some(Doubt::Rounded(*scale))
         }
         (ColumnType::Varbinary { .. } | ColumnType::Text { .. }, _)
             if matches!(field.datum, Datum::Bytes(_)) =>
         {
-            Some("bytes are loaded as base64 text".into())
+            Some(Doubt::Base64)
         }
         _ => None,
     }

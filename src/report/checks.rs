@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::report::human::{console_width, painted, safe};
 use crate::report::json::stamped;
+use crate::report::table::filled;
 use crate::report::units::{counted, grouped};
 use crate::verdict::{Line, Verdict};
 
@@ -18,6 +19,12 @@ const BOLD: &str = "\x1b[1m";
 
 /// Subjects are padded to this width, longer ones are not cut.
 const SUBJECT_WIDTH: usize = 30;
+/// Columns before a subject.
+const VERDICT: usize = 8;
+/// Columns before what stands below a check.
+const BELOW: usize = 10;
+/// A reason in fewer columns than this goes below its subject.
+const NARROWEST: usize = 30;
 
 /// How many checks ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub struct Look {
     pub color: bool,
     /// Details too (`-v`).
     pub verbose: bool,
+    /// The terminal's; without one a check's verdict and reason stand in one line, however long.
+    pub width: Option<usize>,
 }
 
 impl Count {
@@ -70,30 +79,53 @@ pub fn line(line: &Line, look: Look) -> String {
         Verdict::Warn => painted("warn", YELLOW, look.color),
         Verdict::Fail(_) => painted("FAIL", RED, look.color),
     };
-    let subject = safe(&line.subject);
-    let gap = SUBJECT_WIDTH.saturating_sub(console_width(&subject));
     let time = line.took.map(|took| format!(" ({})", short_time(took))).unwrap_or_default();
-    let mut out = format!("  {word}  {subject}{:gap$}  {}{time}", "", safe(&line.text));
-    let mut below = |name: &str, text: &str| {
-        out.push_str(&format!("\n          {name}{}", safe(text)));
+    let text = format!("{}{time}", safe(&line.text));
+    let mut out = format!("  {word}  {}", reason(&safe(&line.subject), &text, look.width));
+    let mut below = |name: &str, shown: &str, text: &str| {
+        let text = fitted(&safe(text), BELOW + console_width(name), BELOW + 2, look.width);
+        out.push_str(&format!("\n{:BELOW$}{shown}{text}", ""));
     };
-    line.causes.iter().for_each(|cause| below("cause: ", cause));
+    line.causes.iter().for_each(|cause| below("cause: ", "cause: ", cause));
     if !line.at.is_empty() {
-        below("at: ", &line.at.join(" · "));
+        below("at: ", "at: ", &line.at.join(" · "));
     }
     let hint = format!("{} ", painted("hint:", CYAN, look.color));
-    line.hints.iter().take(2).for_each(|text| below(&hint, text));
+    line.hints.iter().take(2).for_each(|text| below("hint: ", &hint, text));
     if look.verbose {
-        line.details.iter().for_each(|detail| below("", detail));
+        line.details.iter().for_each(|detail| below("", "", detail));
     }
     out
 }
 
+/// Subject and text after the verdict, side by side where the terminal has room for that.
+fn reason(subject: &str, text: &str, width: Option<usize>) -> String {
+    let used = console_width(subject);
+    let gap = SUBJECT_WIDTH.saturating_sub(used);
+    let text_at = VERDICT + SUBJECT_WIDTH + 2;
+    match width {
+        Some(width) if width < text_at + NARROWEST => {
+            let subject = fitted(subject, VERDICT, BELOW, Some(width));
+            format!("{subject}\n{:BELOW$}{}", "", fitted(text, BELOW, BELOW, Some(width)))
+        }
+        Some(width) if used > SUBJECT_WIDTH => {
+            let subject = fitted(subject, VERDICT, BELOW, Some(width));
+            format!("{subject}\n{:text_at$}{}", "", fitted(text, text_at, text_at, Some(width)))
+        }
+        _ => format!("{subject}{:gap$}  {}", "", fitted(text, text_at, text_at, width)),
+    }
+}
+
+/// A text that begins in column `at` and goes on in column `hang` of as many lines as it needs.
+fn fitted(text: &str, at: usize, hang: usize, width: Option<usize>) -> String {
+    width.map_or_else(|| text.to_owned(), |width| filled(text, at, hang, width))
+}
+
 /// The two lines at the end.
-pub fn sum(count: &Count, outlook: &Outlook, took: Duration) -> String {
+pub fn sum(count: &Count, outlook: &Outlook, took: Duration, width: Option<usize>) -> String {
     let mut out = String::new();
     if !outlook.topics.is_empty() {
-        out.push_str(&format!("{}\n", outlook_text(outlook)));
+        out.push_str(&format!("{}\n", fitted(&outlook_text(outlook), 0, 2, width)));
     }
     let plural = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
@@ -189,7 +221,45 @@ mod tests {
     use crate::error::Kind;
     use crate::verdict::Area;
 
-    const BARE: Look = Look { color: false, verbose: false };
+    const BARE: Look = Look { color: false, verbose: false, width: None };
+
+    #[test]
+    fn lines_fit_the_terminal_between_words_and_lose_nothing() {
+        let failed = |subject: &str| {
+            Line::warn(
+                Area::Fe,
+                subject,
+                "the newest 1 000 of a database are remembered for 3 days",
+            )
+            .cause("it is for `kafka7.example`, and for no other name than this one, says OpenSSL")
+            .at("sink.properties:6")
+            .hint(
+                "raise the FE's `label_keep_max_num`, or load less often: `bufferflush.intervalms`",
+            )
+            .took(Duration::from_millis(3))
+        };
+        assert_eq!(
+            line(&failed("labels"), Look { width: Some(80), ..BARE }),
+            "  warn  labels                          the newest 1 000 of a database are
+                                        remembered for 3 days (3.0 ms)
+          cause: it is for `kafka7.example`, and for no other name than this
+            one, says OpenSSL
+          at: sink.properties:6
+          hint: raise the FE's `label_keep_max_num`, or load less often:
+            `bufferflush.intervalms`"
+        );
+        let long = failed("query port starrocks-fe-0.starrocks.svc.cluster.local:9030");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for width in [100, 80, 60, 40, 30] {
+            let shown = line(&long, Look { width: Some(width), ..BARE });
+            for one in shown.lines() {
+                assert!(console_width(one) <= width, "{width}: {one}");
+            }
+            if width >= 80 {
+                assert_eq!(words(&shown), words(&line(&long, BARE)));
+            }
+        }
+    }
 
     #[test]
     fn a_failed_check_says_why_where_and_what_next() {
@@ -224,7 +294,7 @@ mod tests {
             promise: Some("each record is loaded exactly once"),
         };
         assert_eq!(
-            sum(&count, &outlook, Duration::from_millis(86)),
+            sum(&count, &outlook, Duration::from_millis(86), None),
             "`load` would read 204 of 1 204 records of orders into shop.orders, each record is \
              loaded exactly once\n1 ok, 1 warning, 1 failed, 1 skipped in 86 ms"
         );

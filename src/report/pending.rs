@@ -5,17 +5,19 @@ use crate::delivery::{NextStart, Pending};
 use crate::pipeline::look::{Finding, Findings};
 use crate::report::units::grouped;
 
-/// The group, then a paragraph per partition.
-pub fn text(findings: &Findings) -> String {
-    let partitions = findings.partitions.iter();
-    let pending = partitions.clone().filter(|finding| is_pending(finding)).count();
-    let sum = match pending {
+/// How many batches are pending.
+pub fn sum(findings: &Findings) -> String {
+    match findings.partitions.iter().filter(|finding| is_pending(finding)).count() {
         0 => "nothing pending".to_string(),
         1 => "a batch is pending on 1 partition".to_string(),
         count => format!("batches are pending on {count} partitions"),
-    };
-    let mut lines = vec![format!("group `{}`: {sum}", findings.group)];
-    for finding in partitions {
+    }
+}
+
+/// A paragraph per partition, line by line.
+pub fn lines(findings: &Findings) -> Vec<String> {
+    let mut lines = vec![];
+    for finding in &findings.partitions {
         match &finding.pending {
             Some(pending) => lines.extend(known(pending, finding.lag.unwrap_or_default())),
             None => lines.push(format!(
@@ -29,7 +31,7 @@ pub fn text(findings: &Findings) -> String {
             )),
         }
     }
-    lines.join("\n")
+    lines
 }
 
 fn is_pending(finding: &Finding) -> bool {
@@ -84,26 +86,26 @@ mod tests {
     fn check(findings: Vec<Finding>, expected: &str) {
         let group = "g".to_string();
         let findings = Findings { group, partitions: findings, reset: Reset::Beginning };
-        assert_eq!(text(&findings), expected);
+        assert_eq!(format!("{}\n{}", sum(&findings), lines(&findings).join("\n")), expected);
     }
 
     #[test]
     fn each_partition_says_where_it_stands_and_what_comes_next() {
         check(
             vec![finding(false)],
-            "group `g`: nothing pending\n\
+            "nothing pending\n\
              orders[0]: committed 5, lag 1 234\n  next start: goes on at 5",
         );
         check(
             vec![finding(true)],
-            "group `g`: a batch is pending on 1 partition\n\
+            "a batch is pending on 1 partition\n\
              orders[0]: committed 5, lag 1 234\n  pending: orders[0]@5..9\n  \
              next start: R2: all committed, going on behind it; then goes on at 9",
         );
         let partition = Partition::new("orders", 1);
         check(
             vec![Finding { partition, lag: None, pending: None }],
-            "group `g`: nothing pending\n\
+            "nothing pending\n\
              orders[1]: no offset; the next start begins with the first record",
         );
     }

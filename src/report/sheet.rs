@@ -67,7 +67,7 @@ impl Sheet {
         if self.style.json {
             out(&checks::json_sum(&self.count, outlook, took, exit_code));
         } else if self.style.quiet == 0 {
-            out(&checks::sum(&self.count, outlook, took));
+            out(&checks::sum(&self.count, outlook, took, self.style.look.width));
         }
         exit_code
     }

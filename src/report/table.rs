@@ -127,6 +127,37 @@ pub fn wrapped(text: &str, width: usize, hang: usize) -> Vec<String> {
     lines
 }
 
+/// A text that begins in column `at`, on as many lines as `width` columns ask for, broken between words
+/// where that is possible; lines after the first begin in column `hang`.
+pub fn filled(text: &str, at: usize, hang: usize, width: usize) -> String {
+    // Half a line is the least that anybody can read.
+    let hang = hang.min(width / 2);
+    let mut out = String::new();
+    let mut used = at;
+    let next_line = |out: &mut String, used: &mut usize| {
+        out.push_str(&format!("\n{:hang$}", ""));
+        *used = hang;
+    };
+    for (number, word) in text.split(' ').enumerate() {
+        let blank = usize::from(number > 0);
+        if used + blank + word.width() > width && used > hang {
+            next_line(&mut out, &mut used);
+        } else if blank > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        for letter in word.chars() {
+            let more = letter.width().unwrap_or(0);
+            if used + more > width && used > hang {
+                next_line(&mut out, &mut used);
+            }
+            out.push(letter);
+            used += more;
+        }
+    }
+    out
+}
+
 /// Marks that turn the reading direction, and could hide what a line says.
 fn is_direction(letter: char) -> bool {
     matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

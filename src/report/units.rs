@@ -56,6 +56,24 @@ pub fn time(time: Duration) -> String {
     }
 }
 
+/// `45 s`, `10 min`, `2 h 10 min`, `3 days`: the two largest units of whole seconds.
+pub fn long_time(time: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, " h"), (60, " min"), (1, " s")];
+    let mut left = time.as_secs();
+    let mut parts = vec![];
+    for (seconds, unit) in UNITS {
+        let count = left / seconds;
+        left %= seconds;
+        match (count, unit) {
+            (0, _) => {}
+            (count, "day") => parts.push(counted(count, unit)),
+            (count, unit) => parts.push(format!("{count}{unit}")),
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
 /// `8s`, `3m05s`, `2h10m`: as narrow as a bar wants it.
 pub fn eta(time: Duration) -> String {
     let seconds = time.as_secs();

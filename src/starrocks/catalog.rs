@@ -96,7 +96,7 @@ pub fn version_text(client: &Client) -> Option<String> {
 }
 
 /// The first `x.y.z` of a text such as `3.3.5-abcdef` or `StarRocks version 3.5.4`.
-fn read_version(text: &str) -> Option<(u32, u32, u32)> {
+pub fn read_version(text: &str) -> Option<(u32, u32, u32)> {
     let read = |word: &str| {
         let mut numbers = word.split('.').map(|part| {
             let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
@@ -129,7 +129,7 @@ pub fn load_finished(client: &Client, database: &str, label: &str) -> Option<boo
     asked
 }
 
-fn read_health(answer: &Answer) -> Health {
+pub(super) fn read_health(answer: &Answer) -> Health {
     let text = || String::from_utf8_lossy(&answer.body).chars().take(120).collect();
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
         return Health::Foreign(text());
@@ -245,6 +245,15 @@ pub fn unusable(client: &Client, address: &str, origin: &str, health: &Health) -
                     .hint(hint),
             )
         }
+        Health::Silent(failure) if failure.no_tls => Some(
+            Problem::usage(format!("cannot talk to the StarRocks FE at `{address}`"))
+                .cause(failure.cause.clone())
+                .at(origin)
+                .hint(
+                    "`https://` needs the FE's HTTPS port, 8443 by default, and a certificate that \
+                     this host trusts, under the name that is written here",
+                ),
+        ),
         Health::Silent(failure) => Some(
             Problem::unavailable(format!("cannot reach the StarRocks FE at `{address}`"))
                 .cause(failure.cause.clone())

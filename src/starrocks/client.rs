@@ -57,6 +57,8 @@ pub struct Failure {
     pub sent: bool,
     /// The peer answered, but not in HTTP.
     pub not_http: bool,
+    /// TLS could not be agreed on, or the certificate is not trusted: trying again mends nothing.
+    pub no_tls: bool,
 }
 
 /// Times a transaction may take, sent with `begin` and `prepare`.
@@ -472,6 +474,7 @@ impl Node {
             cause: cause.into(),
             sent,
             not_http: false,
+            no_tls: false,
         }
     }
 
@@ -479,6 +482,7 @@ impl Node {
         let (cause, sent) = http::describe(error);
         Failure {
             not_http: matches!(error, ureq::Error::Protocol(_)),
+            no_tls: http::is_of_tls(error),
             ..self.failure(&cause, sent)
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::starrocks::catalog::{self, Health};
 use crate::starrocks::client::{Client, Failure, FirstHop, Node, TableName, TxnTimes};
 use crate::starrocks::query_port::{Row, Session, SqlFailure};
 use crate::starrocks::reply::{Reason, Refusal, Reply};
@@ -42,9 +43,9 @@ pub fn access(client: &Client, table: &TableName) -> Result<Access, Failure> {
     })
 }
 
-/// Whether a BE's HTTP port answers, whatever it says.
-pub fn backend(client: &Client, node: &Node) -> Result<(), Failure> {
-    client.get_from(node, "/api/health").map(drop)
+/// What answers on a BE's HTTP port.
+pub fn backend(client: &Client, node: &Node) -> Result<Health, Failure> {
+    client.get_from(node, "/api/health").map(|answer| catalog::read_health(&answer))
 }
 
 /// Begins a transaction and rolls it back at once: the one proof that a load of `table` would be let
@@ -99,6 +100,12 @@ pub fn nodes(session: &mut Session) -> Result<Vec<Listed>, SqlFailure> {
         }
     }
     Ok(nodes)
+}
+
+/// The release as the FE tells it over the query port.
+pub fn version(session: &mut Session) -> Option<(u32, u32, u32)> {
+    let rows = session.rows("SELECT current_version()").ok()?;
+    catalog::read_version(rows.first()?.first()?.1.as_deref()?)
 }
 
 /// How long the frontend remembers labels, and how many transactions it lets run in a database.

@@ -143,6 +143,92 @@ fn a_healthy_set_up_is_all_right_and_says_what_a_load_would_do() {
     assert_eq!(report.summary["tables"][0], "shop.orders");
 }
 
+/// Thirty records, each with another text that is too long.
+fn all_too_long() -> Stage {
+    let mut stage = Stage::with(standin::Standin::builder(), "{\"id\":1}");
+    stage.arg(&["--sample", "300"]);
+    for number in 0..30 {
+        let city = format!("oslo-{number}-{}", "x".repeat(20 + number));
+        stage.put("orders", &format!(r#"{{"id":1,"city":"{city}"}}"#), 1);
+    }
+    stage
+}
+
+#[test]
+fn a_column_that_takes_no_value_of_many_has_one_line_with_their_number() {
+    let report = all_too_long().check();
+    let hits: Vec<&Line> =
+        report.lines.iter().filter(|line| line.said.contains("`city varchar(20)`")).collect();
+    assert_eq!(hits.len(), 1, "{}", shown(&report));
+    assert!(hits[0].said.starts_with("30 of 60 records do not fit"), "{}", hits[0].said);
+    assert!(hits[0].said.ends_with("and 28 reasons more"), "{}", hits[0].said);
+}
+
+#[test]
+fn no_secret_is_among_the_keys_that_are_shown() {
+    let mut stage = Stage::new();
+    stage
+        .set("my.passwd", "s77-a")
+        .set("my.api.key", "s77-b")
+        .set("my.setting", "s77-c")
+        .set("key.converter.schema.registry.url", "http://u:p/s77-d@h")
+        .set("value.converter.schema.registry.url", "http://h?token=s77-e")
+        .set("consumer.override.security.protocol", "PLAINTEXT")
+        .set("security.protocol", "SSL")
+        .arg(&["--flush-interval", "2s", "--loads", "3", "-o", "beginning"]);
+    let report = stage.check();
+    assert!(!report.stdout.contains("s77"), "{}", report.stdout);
+    for shown in [
+        "my.passwd = (hidden)",
+        "my.setting = (not shown: the key is unknown)",
+        "http://h?(hidden)",
+        "security.protocol = SSL (",
+        "; not used, `consumer.override.security.protocol` stands for all of the consumer's",
+        "sink.maxretries = 6 in `load`",
+        "--flush-interval = 2000 ms (flag)",
+        "--loads = 3 (flag)",
+        "--memory = 96.0 MiB (default)",
+        "-o = beginning (flag)",
+    ] {
+        assert!(report.stdout.contains(shown), "{shown}: {}", report.stdout);
+    }
+    assert!(!report.stdout.contains("bufferflush.intervalms = 1000"), "{}", report.stdout);
+    assert!(!report.stdout.contains("security.protocol = PLAINTEXT (default"), "{}", report.stdout);
+}
+
+#[test]
+fn what_only_sql_tells_is_skipped_aloud_without_a_query_port() {
+    let mut stage = Stage::new();
+    stage.query_port(peers::nobody().port());
+    let report = stage.check();
+    for subject in ["list of BEs", "clock", "labels", "transactions"] {
+        let line = report.lines.iter().find(|line| line.subject == subject);
+        assert_eq!(line.map(|line| &*line.verdict), Some("skip"), "{subject}: {}", shown(&report));
+    }
+}
+
+#[test]
+fn a_release_before_sql_over_http_is_told_by_the_query_port() {
+    let old = standin::Standin::builder().version(standin::Version::V2_5);
+    let report = Stage::with(old, "{\"id\":1}").check();
+    let line = report.lines.iter().find(|line| line.subject.starts_with("version 2.5."));
+    let line = line.unwrap_or_else(|| panic!("{}", shown(&report)));
+    assert!(line.said.contains("before july 2025"), "{}", line.said);
+}
+
+#[test]
+fn redacted_values_stand_nowhere() {
+    let mut stage = all_too_long();
+    stage.put("orders", "oslo-plain", 1);
+    stage.put("orders", r#"{"id":"oslo-text","amount":1234567890123.45,"at":"oslo-time"}"#, 1);
+    assert!(stage.check().stdout.contains("oslo-"));
+    let report = stage.arg(&["--redact-values"]).check();
+    assert!(report.lines.iter().any(|line| line.said.contains("do not fit `city")));
+    for value in ["oslo-", "1234567890123"] {
+        assert!(!report.stdout.contains(value), "{value}: {}", report.stdout);
+    }
+}
+
 #[test]
 fn a_check_changes_nothing_unless_it_may_write() {
     let mut stage = Stage::new();

@@ -445,12 +445,12 @@ fn fe_addresses_may_be_several_and_https() {
         .collect();
     assert_eq!(shown, ["http fe1 8030", "https fe2 8443", "http fe3 8030", "http [::1] 8031"]);
     check_refused(
-        "starrocks.http.url=ftp://a,u:p@fe:1,fe:x",
-        "error: `ftp://a` is not the address of an FE\n  cause: the scheme must be `http` or `https`\n  \
-         at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n\
-         error: `fe:1` is not the address of an FE\n  cause: user and password have keys of their own\n  \
+        "starrocks.http.url=u:p/q,r@fe:1,fe:x,ftp://a",
+        "error: `fe:1` is not the address of an FE\n  cause: user and password have keys of their own\n  \
          at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n\
          error: `fe:x` is not the address of an FE\n  cause: the port must be a number from 1 to 65535\n  \
+         at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n\
+         error: `ftp://a` is not the address of an FE\n  cause: the scheme must be `http` or `https`\n  \
          at: f:8 `starrocks.http.url`\nhint: write `HOST:PORT` or `https://HOST:PORT`\n",
     );
 }

@@ -16,8 +16,9 @@ use crate::data::{ConnectRecord, Datum, Value};
 use crate::error::{Kind, Problem};
 use crate::kafka::probe::timed;
 use crate::kafka::sample::{self, Sampled, Take};
+use crate::mapping::cell::Misfit;
 use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Sources, Tables};
-use crate::mapping::verdict::{self, FieldLine, Verdict as Meets};
+use crate::mapping::verdict::{self, Doubt, FieldLine, Verdict as Meets};
 use crate::record::Offset;
 use crate::registry::Registry;
 use crate::report::units::counted;
@@ -27,6 +28,8 @@ use crate::verdict::{Area, Line, Verdict};
 const READ_LIMIT: Duration = Duration::from_secs(15);
 /// Names listed in one line.
 const MOST_NAMED: usize = 8;
+/// Reasons told of one column.
+const MOST_REASONS: usize = 2;
 
 /// A line a topic that cannot be read, and lines a table that its records do not fit.
 pub(super) fn check<T>(job: &Job, kafka: &Found, wanted: u32, tables: &[Table], lines: &Lines<T>) {
@@ -155,19 +158,40 @@ struct Seen {
     by_path: bool,
     /// Told to StarRocks by the `columns` header: others are left out on purpose.
     listed: bool,
-    misfits: BTreeMap<String, Misfit>,
-    unfed: BTreeMap<String, String>,
+    /// By column, with its type.
+    misfits: BTreeMap<String, Misfits>,
+    unfed: BTreeMap<String, &'static str>,
     no_column: BTreeMap<String, u64>,
     no_field: BTreeMap<String, u64>,
-    doubtful: BTreeMap<String, String>,
+    doubtful: BTreeMap<(String, Doubt), Count>,
 }
 
-struct Misfit {
-    why: String,
-    column: String,
-    sample: Option<String>,
-    count: u64,
+/// Rows for which one thing holds.
+struct Count {
+    rows: u64,
+    /// The number of the last one: a row counts once, however often it is looked at.
+    last: u64,
+    /// Where the first stands.
     first: String,
+}
+
+/// What one column does not take.
+struct Misfits {
+    count: Count,
+    sample: Option<String>,
+    /// Each reason once, with the first value it was given for.
+    reasons: Vec<Misfit>,
+}
+
+impl Count {
+    fn new(first: &str) -> Count {
+        Count { rows: 0, last: 0, first: first.to_owned() }
+    }
+
+    fn add(&mut self, row: u64) {
+        self.rows += u64::from(self.last != row);
+        self.last = row;
+    }
 }
 
 fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared, Problem> {
@@ -250,20 +274,15 @@ impl Compared {
         if !is_row && !is_text {
             let kind = record.value.datum.java_class();
             let why = format!("it is a {kind}, no object whose members could be columns");
-            return seen.misfit("value", &why, None, None, place);
+            return seen.misfit("value", Misfit::of(why), None, place);
         }
         let lines = match (is_text, text, &record.value.datum) {
             (true, Some(json), _) => match json.convert(raw.value) {
                 Ok(value) => verdict::lines(writer, &value),
                 Err(failure) => {
-                    let cause = failure.message;
-                    return seen.misfit(
-                        "value",
-                        "it is not one JSON object",
-                        None,
-                        Some(cause),
-                        place,
-                    );
+                    let why = "it is not one JSON object".to_owned();
+                    let misfit = Misfit { why, value: Some(failure.message) };
+                    return seen.misfit("value", misfit, None, place);
                 }
             },
             (true, None, _) => vec![],
@@ -321,58 +340,50 @@ impl Seen {
         let name = name.unwrap_or_default();
         match &line.verdict {
             Meets::Fits | Meets::MadeByServer | Meets::Operation | Meets::Unknown => {}
-            Meets::Misfit(why) => {
+            Meets::Misfit(misfit) => {
                 let kind = column.map(|column| format!("{} {}", column.name, column.text));
-                let why = why.clone();
-                self.misfit(&kind.unwrap_or(name), &why, line.sample.clone(), None, place);
+                self.misfit(&kind.unwrap_or(name), misfit.clone(), line.sample.clone(), place);
             }
             // The default of a column does not stand in for a member that is not there.
             Meets::NoFieldRefused => {
-                self.unfed.insert(name, "no field feeds it, and it takes no NULL".into());
+                self.unfed.insert(name, "no field feeds it, and it takes no NULL");
             }
-            Meets::Doubtful(why) if line.field.is_none() => {
-                self.unfed.insert(name, why.clone());
+            Meets::Doubtful(Doubt::Unfed) => {
+                self.unfed.insert(name, "no field feeds it: NULL, which it does not take");
             }
-            Meets::Doubtful(why) => {
-                self.doubtful.insert(name, why.clone());
+            Meets::Doubtful(doubt) => {
+                let count = self.doubtful.entry((name, *doubt));
+                count.or_insert_with(|| Count::new(place)).add(self.rows);
             }
             Meets::NoColumn => *self.no_column.entry(name).or_default() += 1,
             Meets::NoField => *self.no_field.entry(name).or_default() += 1,
         }
     }
 
-    fn misfit(
-        &mut self,
-        column: &str,
-        why: &str,
-        sample: Option<String>,
-        cause: Option<String>,
-        place: &str,
-    ) {
-        let entry = self.misfits.entry(format!("{column} {why}")).or_insert_with(|| Misfit {
-            why: cause.map_or_else(|| why.to_owned(), |cause| format!("{why}: {cause}")),
-            column: column.to_owned(),
-            sample,
-            count: 0,
-            first: place.to_owned(),
-        });
-        entry.count += 1;
+    fn misfit(&mut self, column: &str, misfit: Misfit, sample: Option<String>, place: &str) {
+        let first = || Misfits { count: Count::new(place), sample, reasons: vec![] };
+        let entry = self.misfits.entry(column.to_owned()).or_insert_with(first);
+        entry.count.add(self.rows);
+        if !entry.reasons.iter().any(|known| known.why == misfit.why) {
+            entry.reasons.push(misfit);
+        }
     }
 
     fn tell<T>(&self, table: &str, way: &str, job: &Job, lines: &Lines<T>) {
         let subject = format!("columns of {table}");
-        for misfit in self.misfits.values() {
-            let sample = misfit.sample.as_ref().filter(|_| !job.redact_values);
-            let value = sample.map(|sample| format!(", such as {sample}")).unwrap_or_default();
-            let text = format!(
-                "{} of {} records do not fit `{}`{value}",
-                misfit.count, self.rows, misfit.column
-            );
-            lines.tell(bad(job, &subject, text).cause(misfit.why.clone()).at(misfit.first.clone()).hint(
+        for (column, misfits) in &self.misfits {
+            let line = bad(job, &subject, misfits.text(column, self.rows, job.redact_values));
+            let causes = misfits.causes(job.redact_values).into_iter();
+            lines.tell(causes.fold(line, Line::cause).at(misfits.count.first.clone()).hint(
                 "change the column's type, or the value by a transform; `--on-error dlq` sets such records aside",
             ));
         }
-        for (column, why) in &self.unfed {
+        let renamed = self.renamed();
+        if let Some(line) = other_letters(&subject, &renamed) {
+            lines.tell(line);
+        }
+        let is_renamed = |column: &str| renamed.iter().any(|(_, known)| *known == column);
+        for (column, why) in self.unfed.iter().filter(|(column, _)| !is_renamed(column)) {
             let text = format!("column `{column}`: {why}");
             lines.tell(Line::wrong(Area::Columns, &subject, text).hint(
                 "make it NULL, or give it a value: `InsertField$Value`, or an expression in `sink.properties.columns`",
@@ -382,13 +393,14 @@ impl Seen {
             let text = "members are found by `jsonpaths` or `json_root`: names are not compared";
             return lines.tell(Line::skip(Area::Columns, subject, text));
         }
-        for (column, why) in &self.doubtful {
-            lines.tell(Line::warn(Area::Columns, &subject, format!("column `{column}`: {why}")).hint(
-                "`TimestampConverter$Value` or `Cast$Value` mends it; `sink.properties.strict_mode=true` refuses such rows",
-            ));
+        for ((column, doubt), count) in &self.doubtful {
+            let text =
+                format!("{} of {} records: column `{column}`: {doubt}", count.rows, self.rows);
+            let line = Line::warn(Area::Columns, &subject, text);
+            lines.tell(line.at(count.first.clone()).hint(mended(*doubt)));
         }
-        self.tell_names(&subject, lines);
-        if self.misfits.is_empty() && self.unfed.is_empty() {
+        self.tell_names(&subject, &renamed, lines);
+        if self.misfits.is_empty() && self.unfed.is_empty() && renamed.is_empty() {
             let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
             let records = counted(self.rows, "record");
             let text = match self.rows {
@@ -401,10 +413,24 @@ impl Seen {
         }
     }
 
+    /// Fields that no column takes, with the column that has their name in other letters.
+    fn renamed(&self) -> Vec<(&str, &str)> {
+        let columns = || self.no_field.keys().chain(self.unfed.keys());
+        let pair = |field: &'_ String| {
+            let mut columns = columns();
+            let column = columns.find(|column| column.eq_ignore_ascii_case(field))?;
+            Some(column.as_str())
+        };
+        let fields = self.no_column.keys();
+        fields.filter_map(|field| Some((field.as_str(), pair(field)?))).collect()
+    }
+
     /// Fields nobody takes, columns nobody feeds.
-    fn tell_names<T>(&self, subject: &str, lines: &Lines<T>) {
-        if !self.no_column.is_empty() {
-            let text = format!("no column takes {}", listed(self.no_column.keys()));
+    fn tell_names<T>(&self, subject: &str, renamed: &[(&str, &str)], lines: &Lines<T>) {
+        let is_extra = |name: &&String| !renamed.iter().any(|(field, _)| field == name);
+        let extra: Vec<&String> = self.no_column.keys().filter(is_extra).collect();
+        if !extra.is_empty() {
+            let text = format!("no column takes {}", listed(extra.into_iter()));
             let is_envelope =
                 ["op", "after", "source"].iter().all(|f| self.no_column.contains_key(*f));
             let line = Line::warn(Area::Columns, subject, text);
@@ -421,13 +447,75 @@ impl Seen {
             .iter()
             .filter(|(_, count)| **count >= self.rows)
             .map(|(name, _)| name)
+            .filter(|name| !renamed.iter().any(|(_, column)| column == name))
             .collect();
         if !never.is_empty() && !self.listed {
             let text =
                 format!("no record has {}: NULL, whatever the default", listed(never.into_iter()));
-            lines.tell(Line::warn(Area::Columns, subject, text).hint(
-                "`starsink map` shows which field feeds which column; upper and lower case count",
-            ));
+            lines.tell(
+                Line::warn(Area::Columns, subject, text)
+                    .hint("`starsink map` shows which field feeds which column"),
+            );
+        }
+    }
+}
+
+impl Misfits {
+    fn text(&self, column: &str, rows: u64, redact: bool) -> String {
+        let sample = self.sample.as_ref().filter(|_| !redact);
+        let value = sample.map(|sample| format!(", such as {sample}")).unwrap_or_default();
+        format!("{} of {rows} records do not fit `{column}`{value}", self.count.rows)
+    }
+
+    /// The first reasons, and how many there are besides.
+    fn causes(&self, redact: bool) -> Vec<String> {
+        let told = |misfit: &Misfit| if redact { misfit.why.clone() } else { misfit.to_string() };
+        let mut causes: Vec<String> = self.reasons.iter().take(MOST_REASONS).map(told).collect();
+        match self.reasons.len().saturating_sub(MOST_REASONS) {
+            0 => {}
+            1 => causes.push("and one reason more".to_owned()),
+            more => causes.push(format!("and {more} reasons more")),
+        }
+        causes
+    }
+}
+
+/// Names of fields are compared letter by letter: one in other letters feeds nothing.
+fn other_letters(subject: &str, pairs: &[(&str, &str)]) -> Option<Line> {
+    let (field, column) = pairs.first()?;
+    let others = match pairs.len() - 1 {
+        0 => String::new(),
+        1 => ", and another one".to_owned(),
+        more => format!(", and {more} others"),
+    };
+    let text = format!(
+        "field `{field}` differs from column `{column}` in upper and lower case{others}: \
+         StarRocks reads NULL"
+    );
+    let renames: Vec<String> =
+        pairs.iter().map(|(field, column)| format!("{field}:{column}")).collect();
+    let hint = format!("`ReplaceField$Value` with `renames={}` mends it", renames.join(","));
+    Some(Line::wrong(Area::Columns, subject, text).hint(hint))
+}
+
+/// What helps against a value that becomes another one.
+fn mended(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::Unfed => "give it a value: `InsertField$Value`",
+        Doubt::NoNumber => {
+            "send a number, or make the column VARCHAR; `sink.properties.strict_mode=true` refuses such rows"
+        }
+        Doubt::NoDate => {
+            "`TimestampConverter$Value` reads other forms; `sink.properties.strict_mode=true` refuses such rows"
+        }
+        Doubt::EpochNumber => {
+            "`TimestampConverter$Value` makes it a time; `sink.properties.strict_mode=true` refuses such rows"
+        }
+        Doubt::TimeOfDay => "a DATETIME column keeps it",
+        Doubt::Nanoseconds => "a BIGINT column keeps them all, as a number",
+        Doubt::Rounded(_) => "a DECIMAL column with a greater scale keeps them all",
+        Doubt::Base64 => {
+            "expect base64 in the column, or decode it by an expression in `sink.properties.columns`"
         }
     }
 }

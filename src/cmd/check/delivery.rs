@@ -22,18 +22,14 @@ pub(super) fn check(job: &Job, kafka: &Found, lines: &Lines<()>) {
 }
 
 fn pending_line(subject: String, findings: &Findings) -> Line {
-    let text = pending::text(findings);
-    let mut texts = text.lines().map(str::to_owned);
-    let first = texts.next().unwrap_or_default();
-    // "group `g`: …": the subject says it already.
-    let sum = first.split_once(": ").map_or(first.as_str(), |(_, sum)| sum).to_owned();
+    let sum = pending::sum(findings);
     let line = if findings.partitions.iter().any(is_forgotten) {
         Line::warn(Area::Delivery, subject, format!("{sum}, and StarRocks has forgotten its labels"))
             .hint("the next start looks for proof; `--on-unknown committed` or `reload` decides where there is none")
     } else {
         Line::ok(Area::Delivery, subject, sum)
     };
-    line.details(texts.collect())
+    line.details(pending::lines(findings))
 }
 
 /// A batch whose labels nobody remembers: its fate can only be inferred.

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::cmd::check::kafka::Found;
 use crate::cmd::check::side::Lines;
 use crate::config::job::{DeadLetterTarget, DeadLetterTopic, Job, OnBadRecord, Source};
+use crate::dlq;
 use crate::kafka::admin::Admin;
 use crate::kafka::probe::timed;
 use crate::report::units::{bytes, counted};
@@ -126,6 +127,11 @@ fn file(path: &Path, write: bool) -> Line {
         && let Err(error) = OpenOptions::new().append(true).open(path)
     {
         return refused(&error);
+    }
+    if path.is_file()
+        && let Err(problem) = dlq::file::takes_letters(path)
+    {
+        return Line::problem(Area::Dlq, subject, &problem);
     }
     if let Err(error) = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK) {
         return refused(&error.into());

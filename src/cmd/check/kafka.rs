@@ -13,9 +13,9 @@ use crate::kafka::admin::{Admin, NoCommit};
 use crate::kafka::cluster::{Advertised, Bounds, Cluster, Member, Topic};
 use crate::kafka::consumer::{Committed, Consumer};
 use crate::kafka::extent;
-use crate::kafka::probe::{self, Broker, Failure, Probe};
+use crate::kafka::probe::{self, Broker, Failure, FaultKind, Probe};
 use crate::record::{Offset, Partition};
-use crate::report::units::{counted, grouped};
+use crate::report::units::{counted, grouped, long_time};
 use crate::verdict::{Area, Line};
 
 /// A connection to one address.
@@ -213,8 +213,9 @@ fn unreached(subject: &str, failure: &Failure, mechanism: Option<&str>) -> Line 
             } else {
                 wrong("its certificate is not trusted")
             };
-            let line = why.iter().take(2).fold(line, |line, why| line.cause(why.to_lowercase()));
-            let is_name = why.iter().any(|why| why.contains("mismatch"));
+            let line =
+                why.iter().take(2).fold(line, |line, fault| line.cause(fault.text.to_lowercase()));
+            let is_name = why.iter().any(|fault| fault.kind == FaultKind::Name);
             if is_name && !certificate.names.is_empty() {
                 let names = certificate.names.join("`, `");
                 return line.cause(format!("it is for `{names}`")).hint(
@@ -230,6 +231,10 @@ fn unreached(subject: &str, failure: &Failure, mechanism: Option<&str>) -> Line 
         Failure::OwnTls(cause) => wrong("no TLS is possible").cause(cause).hint(TRUST_HINT),
         Failure::NotKafka => wrong("what answers is not Kafka")
             .hint("Kafka's port is 9092 by default; ZooKeeper, REST and StarRocks have others"),
+        Failure::Silent => away(&format!("no answer in {} s", CONNECT.as_secs())).hint(
+            "check host and port, `security.protocol` against the listener, and what stands in \
+             between",
+        ),
         Failure::WantsLogin => wrong("it wants a login, and none is configured").hint(
             "`security.protocol=SASL_PLAINTEXT` or `SASL_SSL`, `sasl.mechanism` and \
              `sasl.jaas.config`, each after `consumer.override.`",
@@ -334,7 +339,8 @@ fn topics(
     if let [topic] = chosen.as_slice() {
         let absent = job.source.partitions.iter().find(|number| **number >= topic.partitions);
         if let Some(number) = absent {
-            let text = format!("it has {} partitions, so there is no {number}", topic.partitions);
+            let count = counted(topic.partitions.into(), "partition");
+            let text = format!("it has {count}, so there is no {number}");
             let line = Line::wrong(Area::Topics, subject(&topic.name), text);
             lines.tell(line.hint("partitions of `-p` count from 0"));
         }
@@ -642,9 +648,9 @@ fn retention(
         let count = old.count();
         if count > 0 {
             let text = format!(
-                "retention ({}) is about to delete records of {count} partitions that are not \
-                 loaded yet",
-                humantime::format_duration(Duration::from_millis(kept_ms.unsigned_abs()))
+                "retention ({}) is about to delete records of {} that are not loaded yet",
+                long_time(Duration::from_millis(kept_ms.unsigned_abs())),
+                counted(count as u64, "partition")
             );
             lines.tell(
                 Line::warn(Area::Topics, subject(name), text)

@@ -92,9 +92,19 @@ fn failed(subject: String, settings: &job::Registry, kind: Exception, cause: Str
     let line = match kind {
         Exception::Retriable => Line::away(Area::Registry, subject, "it cannot be reached")
             .hint("check the address, its port (8081 by default) and what stands in between"),
-        _ => Line::wrong(Area::Registry, subject, "it does not give out its schemas").hint(
-            "check the address and the login: `basic.auth.credentials.source`, `bearer.auth.*`",
-        ),
+        Exception::Data
+        | Exception::Connect
+        | Exception::Config
+        | Exception::SchemaBuilder
+        | Exception::IllegalArgument
+        | Exception::IndexOutOfBounds
+        | Exception::NullPointer
+        | Exception::Serialization
+        | Exception::Authorization => {
+            Line::wrong(Area::Registry, subject, "it does not give out its schemas").hint(
+                "check the address and the login: `basic.auth.credentials.source`, `bearer.auth.*`",
+            )
+        }
     };
     line.cause(cause).at(settings.origin.clone())
 }

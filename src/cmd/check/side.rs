@@ -1,15 +1,18 @@
 //! Checks side by side: each group on a thread of its own with a limit of its own, so that one that
 //! hangs is cut off and hides no other. Owns those threads; one that is cut off ends with the process.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Kind;
 use crate::verdict::{Area, Line, Verdict};
 
+/// Lines of one group that wait until it is heard out: more than any says of a few hundred tables.
+const MOST_WAITING: usize = 4096;
+
 /// Where a group says its lines.
-pub(super) struct Lines<T>(Sender<Said<T>>);
+pub(super) struct Lines<T>(SyncSender<Said<T>>);
 
 enum Said<T> {
     Line(Box<Line>),
@@ -39,7 +42,7 @@ pub(super) fn start<T: Send + 'static>(
     limit: Duration,
     checks: impl FnOnce(&Lines<T>) -> T + Send + 'static,
 ) -> Running<T> {
-    let (sender, said) = mpsc::channel();
+    let (sender, said) = mpsc::sync_channel(MOST_WAITING);
     thread::spawn(move || {
         let lines = Lines(sender);
         let result = checks(&lines);

@@ -11,7 +11,7 @@ use crate::config::job::{Job, Target, Topics};
 use crate::kafka::probe::timed;
 use crate::mapping::route;
 use crate::pipeline;
-use crate::report::units::grouped;
+use crate::report::units::{grouped, long_time};
 use crate::starrocks::catalog::{self, Health};
 use crate::starrocks::client::{Client, Node, TableName};
 use crate::starrocks::probe::{self, Access, Limits, Listed, Transactions};
@@ -30,6 +30,9 @@ const CLOCK_TOLERANCE_S: i64 = 5;
 const NEARLY_FULL: f64 = 0.8;
 /// Labels must outlive a restart by hand.
 const SHORT_MEMORY: Duration = Duration::from_secs(600);
+
+/// Why something was not read that only SQL tells.
+const NO_SESSION: &str = "it is read over the query port, where there was no login";
 
 /// What later checks need of StarRocks.
 pub(super) struct Found {
@@ -58,12 +61,19 @@ pub(super) fn check(job: &Job, query_port: u16, lines: &Lines<Option<Found>>) ->
             return None;
         }
     };
-    let transactions = interface(job, &client, lines)?;
-    let mut session = query_ports(job, query_port, lines);
+    let (mut session, version) = query_ports(job, query_port, lines).unzip();
+    let transactions = interface(job, &client, version.flatten(), lines)?;
     back_ends(job, &client, first, session.as_mut(), lines);
-    if let Some(session) = &mut session {
-        clock(session, lines);
-        memory(job, session, lines);
+    match &mut session {
+        Some(session) => {
+            clock(session, lines);
+            memory(job, session, lines);
+        }
+        None => {
+            for subject in ["clock", "labels", "transactions"] {
+                lines.tell(Line::skip(Area::Fe, subject, NO_SESSION));
+            }
+        }
     }
     Some(Found { client, transactions })
 }
@@ -167,9 +177,15 @@ fn access(job: &Job, client: &Client) -> Result<Option<Node>, Box<Line>> {
 }
 
 /// The version and what follows from it for delivery; `None` where what was asked for cannot be kept.
-fn interface(job: &Job, client: &Client, lines: &Lines<Option<Found>>) -> Option<bool> {
+/// `told`: the version as the query port tells it; releases before 3.2 tell it nowhere else.
+fn interface(
+    job: &Job,
+    client: &Client,
+    told: Option<Version>,
+    lines: &Lines<Option<Found>>,
+) -> Option<bool> {
     let (has, took) = timed(|| catalog::has_transactions(client, &job.target.database));
-    let version = catalog::version(client);
+    let version = catalog::version(client).or(told);
     let subject = match version {
         Some((major, minor, patch)) => format!("version {major}.{minor}.{patch}"),
         None => "version".to_owned(),
@@ -195,6 +211,12 @@ fn interface(job: &Job, client: &Client, lines: &Lines<Option<Found>>) -> Option
             subject,
             "transactions; releases before July 2025 repeat a batch after an FE restart",
         ),
+        Ok(_) if version.is_none() => Line::ok(
+            Area::Fe,
+            subject,
+            "transactions; it does not tell its release, and those before July 2025 repeat a batch \
+             after an FE restart",
+        ),
         Ok(_) => Line::ok(Area::Fe, subject, "transactions"),
     };
     let refused = matches!(line.verdict, Verdict::Fail(_));
@@ -211,8 +233,16 @@ fn interface(job: &Job, client: &Client, lines: &Lines<Option<Found>>) -> Option
     (!refused).then_some(has)
 }
 
-/// Each FE's query port, side by side; the first session serves the later questions.
-fn query_ports(job: &Job, port: u16, lines: &Lines<Option<Found>>) -> Option<Session> {
+/// Major, minor and patch.
+type Version = (u32, u32, u32);
+
+/// Each FE's query port, side by side; the first session serves the later questions, and tells the
+/// version.
+fn query_ports(
+    job: &Job,
+    port: u16,
+    lines: &Lines<Option<Found>>,
+) -> Option<(Session, Option<Version>)> {
     let started: Vec<_> = job
         .target
         .fe
@@ -224,7 +254,7 @@ fn query_ports(job: &Job, port: u16, lines: &Lines<Option<Found>>) -> Option<Ses
             let thread = thread::spawn(move || {
                 timed(|| {
                     let mut session = Session::log_in(&host, port, &user, &password, limit)?;
-                    let version = session.rows("SELECT current_version()");
+                    let version = probe::version(&mut session);
                     Ok((session, version))
                 })
             });
@@ -237,8 +267,8 @@ fn query_ports(job: &Job, port: u16, lines: &Lines<Option<Found>>) -> Option<Ses
         let subject = format!("query port {}:{port}", fe.host);
         let line = match outcome {
             Ok((session, version)) => {
-                let line = logged_in(subject, &session, version.is_ok());
-                first.get_or_insert(session);
+                let line = logged_in(subject, &session, version.is_some());
+                first.get_or_insert((session, version));
                 line
             }
             Err(refused) => not_logged_in(subject, &refused),
@@ -316,7 +346,10 @@ fn back_ends(
         let Ok((node, outcome, took)) = thread.join() else { continue };
         let subject = format!("BE {}", node.address());
         let line = match outcome {
-            Ok(()) => Line::ok(Area::Be, subject, "it answers on its HTTP port"),
+            Ok(Health::Backend) => Line::ok(Area::Be, subject, "it answers on its HTTP port"),
+            Ok(health @ (Health::Fe { .. } | Health::Foreign(_) | Health::Silent(_))) => {
+                no_backend(subject, &fe, &health)
+            }
             Err(failure) => Line::away(Area::Be, subject, format!("FE `{fe}` sends loads there, and this host cannot reach it"))
                 .cause(failure.cause)
                 .hint("every BE must be reachable on its HTTP port from here, under the address it is registered with"),
@@ -329,9 +362,26 @@ fn back_ends(
                 .hint("loads are not sent there; replicas may be missing"),
         );
     }
-    if let Err(Some(failure)) = listed {
-        lines.tell(needs(Area::Be, "list of BEs", &failure, job));
+    match listed {
+        Ok(_) => {}
+        Err(Some(failure)) => lines.tell(needs(Area::Be, "list of BEs", &failure, job)),
+        Err(None) => lines.tell(Line::skip(Area::Be, "list of BEs", NO_SESSION)),
     }
+}
+
+/// Something else answers where a BE should.
+fn no_backend(subject: String, fe: &str, health: &Health) -> Line {
+    let cause = match health {
+        Health::Fe { .. } => "it answers as an FE does".to_owned(),
+        Health::Backend => "it answers as a BE does".to_owned(),
+        Health::Foreign(text) => format!("the answer is HTTP, but not StarRocks': {text}"),
+        Health::Silent(failure) => failure.cause.clone(),
+    };
+    let text = format!("FE `{fe}` sends loads there, and what answers is no BE");
+    Line::wrong(Area::Be, subject, text).cause(cause).hint(
+        "a proxy may stand in between, or the BE may be registered with another port than its \
+         `be_http_port`, 8040 by default",
+    )
 }
 
 /// Asks the FE as often as it has BEs, at most: it names them in turn.
@@ -361,7 +411,7 @@ fn needs(area: Area, subject: &str, failure: &SqlFailure, job: &Job) -> Line {
 
 fn clock(session: &mut Session, lines: &Lines<Option<Found>>) {
     let Some(ahead_s) = probe::clock_ahead(session, jiff::Timestamp::now().as_second()) else {
-        return;
+        return lines.tell(Line::skip(Area::Fe, "clock", "the FE does not tell its time"));
     };
     let line = if ahead_s.abs() <= CLOCK_TOLERANCE_S {
         Line::ok(Area::Fe, "clock", format!("FE and this host are {} s apart", ahead_s.abs()))
@@ -381,16 +431,21 @@ fn memory(job: &Job, session: &mut Session, lines: &Lines<Option<Found>>) {
             return lines.tell(needs(Area::Fe, "labels, transactions", &failure, job));
         }
     };
-    let transactions = probe::transactions(session, &job.target.database).ok().flatten();
+    let (transactions, line) = match probe::transactions(session, &job.target.database) {
+        Ok(Some(now)) => (Some(now), running(&limits, now)),
+        Ok(None) => {
+            let text = format!("database `{}` is not listed", job.target.database);
+            (None, Line::skip(Area::Fe, "transactions", text))
+        }
+        Err(failure) => (None, needs(Area::Fe, "transactions", &failure, job)),
+    };
     lines.tell(labels(&limits, transactions));
-    if let Some(transactions) = transactions {
-        lines.tell(running(&limits, transactions));
-    }
+    lines.tell(line);
 }
 
 fn labels(limits: &Limits, transactions: Option<Transactions>) -> Line {
     let kept = limits.labels.map_or("some".into(), grouped);
-    let age = limits.label_age.map(|age| format!(" for {}", days(age))).unwrap_or_default();
+    let age = limits.label_age.map(|age| format!(" for {}", long_time(age))).unwrap_or_default();
     let text = format!("the newest {kept} of a database are remembered{age}");
     let rate = transactions.and_then(|now| {
         let span = now.span.filter(|span| !span.is_zero())?;
@@ -401,7 +456,7 @@ fn labels(limits: &Limits, transactions: Option<Transactions>) -> Line {
     };
     let lasts = Duration::from_secs_f64(most as f64 / rate);
     let lasts = limits.label_age.map_or(lasts, |age| lasts.min(age));
-    let text = format!("{text}; at this rate one is forgotten after {}", days(lasts));
+    let text = format!("{text}; at this rate one is forgotten after {}", long_time(lasts));
     if lasts < SHORT_MEMORY {
         return Line::warn(Area::Fe, "labels", text).hint(
             "raise the FE's `label_keep_max_num`, or load less often: `bufferflush.intervalms`",
@@ -421,8 +476,4 @@ fn running(limits: &Limits, now: Transactions) -> Line {
             .hint("a load is refused at the limit: see `SHOW PROC '/transactions'`");
     }
     Line::ok(Area::Fe, "transactions", text)
-}
-
-fn days(time: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

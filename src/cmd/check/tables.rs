@@ -68,16 +68,18 @@ pub(super) fn check<T>(
     let mut found = vec![];
     for (table, topics) in tables {
         let name = TableName { database: job.target.database.clone(), table: table.clone() };
-        let ((line, table), took) = timed(|| look(job, client, &name, topics));
-        let no_database = line.as_ref().is_some_and(|line| line.subject.starts_with("database"));
-        let usable = line.is_none();
-        if let Some(line) = line {
-            lines.tell(line.took(took));
-        }
-        if no_database {
-            break;
-        }
-        let Some(table) = table.filter(|_| usable) else { continue };
+        let (looked, took) = timed(|| look(job, client, &name, topics));
+        let table = match looked {
+            Looked::Usable(table) => table,
+            Looked::Bad(line) => {
+                lines.tell(line.took(took));
+                continue;
+            }
+            Looked::NoDatabase(line) => {
+                lines.tell(line.took(took));
+                break;
+            }
+        };
         lines.tell(there(&table).took(took));
         if let Some(line) = changes_nowhere(job, &table) {
             lines.tell(line);
@@ -90,17 +92,20 @@ pub(super) fn check<T>(
     found
 }
 
+/// What looking at a table came to.
+enum Looked {
+    Usable(Table),
+    Bad(Line),
+    /// None of the others is there either.
+    NoDatabase(Line),
+}
+
 /// What is wrong with a table, or the table.
-fn look(
-    job: &Job,
-    client: &Client,
-    name: &TableName,
-    topics: &[String],
-) -> (Option<Line>, Option<Table>) {
+fn look(job: &Job, client: &Client, name: &TableName, topics: &[String]) -> Looked {
     let subject = format!("table {name}");
     let away = |failure: crate::starrocks::client::Failure| {
         let text = format!("`{}` does not answer", failure.address);
-        (Some(Line::away(Area::Tables, &subject, text).cause(failure.cause)), None)
+        Looked::Bad(Line::away(Area::Tables, &subject, text).cause(failure.cause))
     };
     let answer = match catalog::table(client, name) {
         Ok(answer) => answer,
@@ -112,7 +117,8 @@ fn look(
         catalog::Table::NoDatabase(cause) => {
             let subject = format!("database {}", name.database);
             let line = Line::wrong(Area::Tables, subject, "it does not exist in StarRocks");
-            return (Some(line.cause(cause).hint("set `starrocks.database.name` or `-D`")), None);
+            let hint = "set `starrocks.database.name` or `-D`";
+            return Looked::NoDatabase(line.cause(cause).hint(hint));
         }
         catalog::Table::NoTable(cause) => {
             let text = format!("topic `{}` goes there, and it does not exist", topics.join("`, `"));
@@ -120,23 +126,34 @@ fn look(
                 "map it with `--map {}:NAME`, or print a CREATE TABLE with `starsink map --ddl`",
                 topics.first().map_or("TOPIC", String::as_str)
             ));
-            return (Some(line), None);
+            return Looked::Bad(line);
         }
         catalog::Table::Refused(cause) => {
             let line = Line::wrong(Area::Auth, "login", "StarRocks does not accept this user");
-            return (Some(line.cause(cause)), None);
+            return Looked::Bad(line.cause(cause));
         }
     };
     match probe::access(client, name) {
         Ok(Access::NoInsert(cause)) => {
             let text = format!("user `{}` may not load into it", job.target.user);
             let grant = format!("`GRANT INSERT ON {name} TO USER '{}'`", job.target.user);
-            (Some(Line::wrong(Area::Tables, subject, text).cause(cause).hint(grant)), None)
+            Looked::Bad(Line::wrong(Area::Tables, subject, text).cause(cause).hint(grant))
         }
         Err(failure) => away(failure),
-        Ok(_) => {
-            let topics = topics.to_vec();
-            (None, Some(Table { name: name.clone(), topics, shape }))
+        Ok(Access::Granted(_)) => {
+            Looked::Usable(Table { name: name.clone(), topics: topics.to_vec(), shape })
+        }
+        Ok(Access::WrongLogin(cause)) => {
+            let text = "StarRocks does not accept this user any more";
+            Looked::Bad(Line::wrong(Area::Auth, "login", text).cause(cause))
+        }
+        Ok(Access::NoBackend(cause)) => {
+            let text = "no BE can take a load, so nobody says whether INSERT is granted";
+            Looked::Bad(Line::away(Area::Tables, subject, text).cause(cause))
+        }
+        Ok(Access::Other(cause)) => {
+            let text = "StarRocks does not say where a load would go";
+            Looked::Bad(Line::wrong(Area::Tables, subject, text).cause(cause))
         }
     }
 }

@@ -11,7 +11,7 @@ use openssl::asn1::Asn1Time;
 use openssl::pkcs12::Pkcs12;
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
-use openssl::x509::{X509, X509Ref};
+use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
 use super::Failure;
 use crate::config::job::PropertyValue;
@@ -25,6 +25,22 @@ pub struct Certificate {
     pub until: String,
     /// Whole days from now; negative once it has expired.
     pub days_left: i32,
+}
+
+/// Why a certificate is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// OpenSSL's words.
+    pub text: String,
+}
+
+/// As far as another remedy follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is another host's.
+    Name,
+    Other,
 }
 
 /// What a handshake needs, made once.
@@ -107,16 +123,14 @@ impl Tls {
         configuration.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
             if !good {
                 let mut faults = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                let fault = context.error().error_string().to_owned();
+                let fault = Fault::of(context.error());
                 if !faults.contains(&fault) {
                     faults.push(fault);
                 }
             }
             true
         });
-        let stream = configuration
-            .connect(host, stream)
-            .map_err(|error| Failure::NotTls(handshake_words(&error)))?;
+        let stream = configuration.connect(host, stream).map_err(|error| not_shaken(&error))?;
         let certificate = stream.ssl().peer_certificate();
         let certificate = certificate.map(|found| describe(&found)).unwrap_or_default();
         let faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +138,17 @@ impl Tls {
             return Err(Failure::Untrusted { certificate, why: faults.clone() });
         }
         Ok((stream, certificate))
+    }
+}
+
+impl Fault {
+    fn of(result: X509VerifyResult) -> Fault {
+        // X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
+        let kind = match result.as_raw() {
+            62 | 64 => FaultKind::Name,
+            _ => FaultKind::Other,
+        };
+        Fault { kind, text: result.error_string().to_owned() }
     }
 }
 
@@ -178,6 +203,15 @@ fn describe(certificate: &X509Ref) -> Certificate {
     let left = now.and_then(|now| now.diff(certificate.not_after()).ok());
     let until = certificate.not_after().to_string();
     Certificate { names: names.collect(), until, days_left: left.map_or(0, |left| left.days) }
+}
+
+/// What a failed handshake means.
+fn not_shaken(error: &openssl::ssl::HandshakeError<TcpStream>) -> Failure {
+    match error {
+        // The socket's time limit is up.
+        openssl::ssl::HandshakeError::WouldBlock(_) => Failure::Silent,
+        error => Failure::NotTls(handshake_words(error)),
+    }
 }
 
 /// The first reason OpenSSL gives, without its numbers.

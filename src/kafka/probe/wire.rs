@@ -54,6 +54,7 @@ pub(super) fn api_versions(stream: &mut (impl Read + Write)) -> Result<Apis, Fai
         Lost::Foreign => Failure::NotKafka,
         // A TLS listener hangs up on plain text without a word; so does much else.
         Lost::Closed => Failure::Broken("the peer hangs up on the first request".into()),
+        Lost::Silent => Failure::Silent,
         Lost::Io(error) => Failure::Broken(super::reason(&error)),
     })?;
     read_apis(&answer).ok_or(Failure::NotKafka)
@@ -83,6 +84,7 @@ pub(super) fn metadata(stream: &mut (impl Read + Write), apis: &Apis) -> Result<
     match ask(stream, METADATA, version, body) {
         Ok(_) => Ok(()),
         Err(Lost::Closed | Lost::Io(_)) => Err(Failure::WantsLogin),
+        Err(Lost::Silent) => Err(Failure::Silent),
         Err(Lost::Alert | Lost::Foreign) => Err(Failure::NotKafka),
     }
 }
@@ -95,6 +97,7 @@ pub(super) fn sasl_handshake(
     let answer = ask(stream, SASL_HANDSHAKE, 1, &string(mechanism));
     let answer = answer.map_err(|lost| match lost {
         Lost::Closed => Failure::Broken("the peer hangs up when a login is begun".into()),
+        Lost::Silent => Failure::Silent,
         Lost::Io(error) => Failure::Broken(super::reason(&error)),
         Lost::Alert | Lost::Foreign => Failure::NotKafka,
     })?;
@@ -118,6 +121,8 @@ enum Lost {
     Alert,
     /// Not in Kafka's form.
     Foreign,
+    /// It did not come in time.
+    Silent,
     Io(io::Error),
 }
 
@@ -155,11 +160,25 @@ fn ask(
 }
 
 fn lost(error: io::Error) -> Lost {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock,
+    };
     match error.kind() {
+        // A socket's own time limit, by its two names.
+        WouldBlock | TimedOut => Lost::Silent,
         BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Lost::Closed,
         _ => Lost::Io(error),
     }
+}
+
+/// Whether the peer answers a request of HTTP's in kind.
+pub(super) fn is_http(host: &str, mut stream: impl Read + Write) -> bool {
+    const ANSWER: &[u8] = b"HTTP/";
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let mut head = [0; ANSWER.len()];
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_exact(&mut head).is_ok()
+        && head == ANSWER
 }
 
 /// A text with its length before it.

@@ -90,25 +90,29 @@ impl TableUse {
         if field.sample.is_none() && !datum.is_null() && !redact {
             field.sample = Some(shown(schema, datum));
         }
-        let why = |text: String| if redact { without_value(&text) } else { text };
         match judged {
-            Some(Verdict::Misfit(text)) => {
+            Some(Verdict::Misfit(misfit)) => {
                 field.misfits += 1;
-                field.first_misfit.get_or_insert_with(|| why(text));
+                let why = || if redact { misfit.why.clone() } else { misfit.to_string() };
+                field.first_misfit.get_or_insert_with(why);
             }
-            Some(Verdict::Doubtful(text)) => {
+            Some(Verdict::Doubtful(doubt)) => {
                 field.doubts += 1;
-                field.first_doubt.get_or_insert_with(|| why(text));
+                field.first_doubt.get_or_insert_with(|| doubt.to_string());
             }
-            _ => {}
+            None
+            | Some(
+                Verdict::Fits
+                | Verdict::NoColumn
+                | Verdict::NoField
+                | Verdict::NoFieldRefused
+                | Verdict::MadeByServer
+                | Verdict::Operation
+                | Verdict::Unknown,
+            ) => {}
         }
     }
 }
-/// A reason names the value last.
-fn without_value(reason: &str) -> String {
-    reason.split(": ").next().unwrap_or_default().to_owned()
-}
-
 /// Whether a row says that it deletes: then only its key counts.
 fn says_delete<'v, 'a: 'v>(member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bool {
     let is = |name: &str, words: &[&str]| {

@@ -17,8 +17,6 @@ use crate::pipeline::run::{Batch, FIRST_PAUSE, Run, now_ms};
 use crate::starrocks::client::TableName;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Retries of a bounded run where nothing else was said: about half a minute in all.
-const LOAD_RETRIES: u32 = 6;
 
 /// Since when, and how often for each label, settling an intent has failed; nothing where none waits.
 #[derive(Debug, Default)]
@@ -381,7 +379,7 @@ impl Run<'_> {
     fn retry_limit(&self) -> Option<u32> {
         match (self.job.max_retries, self.extent) {
             (Retries::AtMost(most), _) => Some(most),
-            (Retries::Unsaid, Extent::Until(_)) => Some(LOAD_RETRIES),
+            (Retries::Unsaid, Extent::Until(_)) => Some(Retries::OF_LOAD),
             (Retries::Unsaid, Extent::Forever { .. }) | (Retries::Endless, _) => None,
         }
     }

@@ -87,7 +87,28 @@ pub(super) const CASES: &[Case] = &[
         || at(peers::silent()),
         "kafka",
         5,
-        "breaks off",
+        "no answer in 3 s",
+        "security.protocol",
+    ),
+    broken(
+        "an FE in the broker's place",
+        || {
+            let mut stage = Stage::new();
+            let fe = stage.starrocks.fe().to_string();
+            stage.set("bootstrap.servers", &fe);
+            stage
+        },
+        "kafka",
+        2,
+        "not kafka",
+        "StarRocks",
+    ),
+    broken(
+        "TLS to a broker that never answers",
+        || over_tls(peers::silent(), &Authority::new()),
+        "kafka",
+        5,
+        "no answer in 3 s",
         "security.protocol",
     ),
     broken(

@@ -174,6 +174,40 @@ pub(super) const CASES: &[Case] = &[
         Misses,
     ),
     config(
+        "a user with a password behind it",
+        || set("starrocks.username", "etl:secret-7"),
+        "holds a colon",
+        "--password-file",
+        Misses,
+    ),
+    config(
+        "a login before a broker",
+        || set("bootstrap.servers", "u:secret-7,x@h:9092"),
+        "`h:9092` is not the address of a broker",
+        "HOST:PORT",
+        Misses,
+    ),
+    config(
+        "a login before an FE",
+        || set("starrocks.http.url", "http://u:secret-7,x@fe1:8030"),
+        "`fe1:8030` is not the address of an fe",
+        "HOST:PORT",
+        Misses,
+    ),
+    config(
+        "a slash in a registry's password",
+        || {
+            let mut stage = set("value.converter", "io.confluent.connect.avro.AvroConverter");
+            let url = "http://u:p/secret-7@registry:8081";
+            stage.unset("value.converter.schemas.enable");
+            stage.set("value.converter.schema.registry.url", url);
+            stage
+        },
+        "`http://registry:8081` is not the address of a schema registry",
+        "http://HOST:PORT",
+        Misses,
+    ),
+    config(
         "a broker that is a placeholder",
         || set("bootstrap.servers", "<broker>:9092"),
         "is not the address of a broker",
@@ -254,6 +288,21 @@ pub(super) const CASES: &[Case] = &[
         java: Misses,
     },
     Case {
+        name: "a file of secrets that others can read",
+        broken: || {
+            let mut stage = Stage::new();
+            let file = stage.file("sec.properties");
+            std::fs::write(&file, "pw=secret-7\n").expect("the file is written");
+            stage.set("starrocks.password", &format!("${{file:{}:pw}}", file.display()));
+            stage
+        },
+        check: "config",
+        verdict: Warns,
+        said: "sec.properties`, and secrets come from it",
+        hint: "chmod 600",
+        java: Misses,
+    },
+    Case {
         name: "a password file that others can read",
         broken: || {
             let mut stage = Stage::new();
@@ -294,6 +343,20 @@ pub(super) const CASES: &[Case] = &[
         Fails(2),
         "this is a directory",
         "name a file",
+    ),
+    dead_letters(
+        "a file of something else for dead letters",
+        || {
+            let mut stage = Stage::new();
+            let file = stage.file("passwd");
+            std::fs::write(&file, "root:x:0:0:root:/root:/bin/bash\n").expect("it is written");
+            let file = file.display().to_string();
+            stage.arg(&["--on-error", "dlq", "--dlq", &file]);
+            stage
+        },
+        Fails(2),
+        "is not a file of dead letters",
+        "what `--dlq FILE` writes",
     ),
     dead_letters(
         "a full disk for dead letters",

@@ -34,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) lines: Vec<Line>,
     pub(crate) summary: Value,
     pub(crate) exit_code: i32,
+    /// As it was printed: JSON.
+    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
@@ -197,7 +199,8 @@ impl Stage {
         assert_eq!(summary["event"], "summary", "{stderr}");
         assert!(!stdout.contains("secret-7"), "the password is shown: {stdout}");
         let lines = events.iter().map(line).collect();
-        Report { lines, summary, exit_code: output.status.code().unwrap_or(-1), stderr }
+        let (exit_code, stdout) = (output.status.code().unwrap_or(-1), stdout.into_owned());
+        Report { lines, summary, exit_code, stdout, stderr }
     }
 }
 

@@ -109,9 +109,32 @@ pub(super) const CASES: &[Case] = &[
             stage
         },
         "fe",
-        5,
-        "tls",
-        "8030",
+        2,
+        "does not speak tls",
+        "8443",
+    ),
+    broken(
+        "an FE whose certificate nobody here signed",
+        || {
+            let port = peers::Authority::new().server("localhost", 365).port();
+            fe(format!("https://localhost:{port}"))
+        },
+        "fe",
+        2,
+        "tls: ",
+        "this host trusts",
+    ),
+    broken(
+        "a BE that is a web server",
+        || {
+            let stage = Stage::new();
+            stage.starrocks.register_be(0, Some(&peers::web().to_string()));
+            stage
+        },
+        "be",
+        2,
+        "what answers is no be",
+        "be_http_port",
     ),
     doubtful(
         "one FE of two that is not there",

@@ -78,7 +78,7 @@ fn run(
         && ended.is_ok()
     {
         let what = format!("cannot write the report to `{}`", path.display());
-        ended = Err(Problem::usage(what).cause(error.to_string()));
+        ended = Err(Problem::new(report_failure(error.kind()), what).cause(error.to_string()));
     }
     let has_bad = summary.set_aside + summary.skipped > 0;
     // A run with this configuration would stop at the first of them.
@@ -180,7 +180,16 @@ fn write_report(
     if let Some(problem) = problem {
         body["error"] = serde_json::from_str(&json::problem(problem)).unwrap_or_default();
     }
-    status::replace(path, &body.to_string())
+    status::replace(path, &body.to_string(), status::Pipe::Wait)
+}
+
+/// A full disk has room again some day; another place has to be named where this one takes no report.
+fn report_failure(kind: io::ErrorKind) -> Kind {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match kind {
+        StorageFull | QuotaExceeded | FileTooLarge => Kind::Unavailable,
+        _ => Kind::Usage,
+    }
 }
 
 /// A file's bytes; `-` is standard input.

@@ -271,6 +271,20 @@ fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Opti
         (ColumnType::Date | ColumnType::DateTime, Some(text)) if !begins_like_a_date(text) => {
             Some(Doubt::NoDate)
         }
+        (ColumnType::Date | ColumnType::DateTime, Some(text)) if !is_in_the_calendar(text) => {
+            Some(format!("a day that no calendar has: {BECOMES_NULL}"))
+        }
+        (ColumnType::Boolean, Some(text)) if !is_truth_value(text) => {
+            Some(format!("text that is neither true nor false: {BECOMES_NULL}"))
+        }
+        (ColumnType::Array(_), Some(text)) if !text.trim_start().starts_with('[') => {
+            Some(format!("text that is no list: {BECOMES_NULL}"))
+        }
+        (ColumnType::Map(..) | ColumnType::Struct(_), Some(text))
+            if !text.trim_start().starts_with('{') =>
+        {
+            Some(format!("text that is no object: {BECOMES_NULL}"))
+        }
         (ColumnType::Date | ColumnType::DateTime, None)
             if logical == Logical::Plain && is_epoch(sent) =>
         {
@@ -314,6 +328,25 @@ fn begins_like_a_date(text: &str) -> bool {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     matches!(digits, 4 if text[4..].starts_with(['-', '/'])) || matches!(digits, 8 | 14)
+}
+
+/// Whether the day that a text begins with exists; texts of another form are left to StarRocks.
+fn is_in_the_calendar(text: &str) -> bool {
+    let text = text.trim();
+    let (year, rest) = text.split_at_checked(4).unwrap_or((text, ""));
+    let mut parts = rest.split(|letter: char| !letter.is_ascii_digit()).skip(1);
+    let (Some(month), Some(day)) = (parts.next(), parts.next()) else { return true };
+    match (year.parse(), month.parse(), day.parse()) {
+        (Ok(year), Ok(month), Ok(day)) => jiff::civil::Date::new(year, month, day).is_ok(),
+        _ => true,
+    }
+}
+
+/// Words and numbers, in any case.
+fn is_truth_value(text: &str) -> bool {
+    let text = text.trim();
+    ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word))
+        || text.parse::<f64>().is_ok()
 }
 
 /// A number that is not the digits of a date (20240131) or of a time (20240131123456).
@@ -373,6 +406,32 @@ mod tests {
                 "- → none: no field feeds it: NULL",
                 "- → must: takes no NULL, and no field feeds it",
                 "more → -: no such column: dropped by StarRocks",
+            ]
+        );
+    }
+
+    #[test]
+    fn text_that_starrocks_would_make_null_is_told() {
+        let columns = [
+            ("a", "date", true),
+            ("b", "datetime", true),
+            ("c", "boolean", true),
+            ("d", "boolean", true),
+            ("e", "array<int>", true),
+            ("f", "array<int>", true),
+            ("g", "date", false),
+        ];
+        let json = r#"{"a":"2024-02-31","b":"2024-2-29 10:00:00","c":"maybe","d":"TRUE","e":"no","f":"[1]","g":"2024-13-01"}"#;
+        assert_eq!(
+            told(&columns, json),
+            [
+                "a → a: a day that no calendar has: StarRocks makes it NULL",
+                "b → b: ok",
+                "c → c: text that is neither true nor false: StarRocks makes it NULL",
+                "d → d: ok",
+                "e → e: text that is no list: StarRocks makes it NULL",
+                "f → f: ok",
+                "g → g: does not fit: a day that no calendar has: StarRocks makes it NULL, which the column does not take",
             ]
         );
     }

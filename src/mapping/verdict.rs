@@ -54,6 +54,11 @@ pub enum Doubt {
     Unfed,
     NoNumber,
     NoDate,
+    /// 31 February.
+    NoDay,
+    NoTruth,
+    NoList,
+    NoObject,
     EpochNumber,
     TimeOfDay,
     Nanoseconds,
@@ -68,6 +73,12 @@ impl fmt::Display for Doubt {
             Doubt::Unfed => f.write_str("no field feeds it: NULL, which it does not take"),
             Doubt::NoNumber => f.write_str("text that is no number: StarRocks makes it NULL"),
             Doubt::NoDate => f.write_str("text that is no date: StarRocks makes it NULL"),
+            Doubt::NoDay => f.write_str("a day that no calendar has: StarRocks makes it NULL"),
+            Doubt::NoTruth => {
+                f.write_str("text that is neither true nor false: StarRocks makes it NULL")
+            }
+            Doubt::NoList => f.write_str("text that is no list: StarRocks makes it NULL"),
+            Doubt::NoObject => f.write_str("text that is no object: StarRocks makes it NULL"),
             Doubt::EpochNumber => f.write_str(
                 "an epoch number: StarRocks makes it NULL; TimestampConverter makes it a time",
             ),
@@ -272,18 +283,16 @@ fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Opti
             Some(Doubt::NoDate)
         }
         (ColumnType::Date | ColumnType::DateTime, Some(text)) if !is_in_the_calendar(text) => {
-            Some(format!("a day that no calendar has: {BECOMES_NULL}"))
+            Some(Doubt::NoDay)
         }
-        (ColumnType::Boolean, Some(text)) if !is_truth_value(text) => {
-            Some(format!("text that is neither true nor false: {BECOMES_NULL}"))
-        }
+        (ColumnType::Boolean, Some(text)) if !is_truth_value(text) => Some(Doubt::NoTruth),
         (ColumnType::Array(_), Some(text)) if !text.trim_start().starts_with('[') => {
-            Some(format!("text that is no list: {BECOMES_NULL}"))
+            Some(Doubt::NoList)
         }
         (ColumnType::Map(..) | ColumnType::Struct(_), Some(text))
             if !text.trim_start().starts_with('{') =>
         {
-            Some(format!("text that is no object: {BECOMES_NULL}"))
+            Some(Doubt::NoObject)
         }
         (ColumnType::Date | ColumnType::DateTime, None)
             if logical == Logical::Plain && is_epoch(sent) =>

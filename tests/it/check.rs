@@ -165,6 +165,24 @@ fn a_column_that_takes_no_value_of_many_has_one_line_with_their_number() {
 }
 
 #[test]
+fn lines_of_csv_are_not_said_to_fit() {
+    let mut stage = Stage::with(standin::Standin::builder(), "abc,300");
+    stage
+        .set("sink.properties.format", "csv")
+        .set("sink.properties.column_separator", ",")
+        .set("value.converter", "org.apache.kafka.connect.storage.StringConverter")
+        .unset("value.converter.schemas.enable");
+    let report = stage.check();
+    let told: Vec<&Line> = report.lines.iter().filter(|line| line.check == "columns").collect();
+    assert!(
+        told.iter().any(|line| line.said.contains("csv, which starrocks splits")),
+        "{}",
+        shown(&report)
+    );
+    assert!(told.iter().all(|line| line.verdict == "skip"), "{}", shown(&report));
+}
+
+#[test]
 fn no_secret_is_among_the_keys_that_are_shown() {
     let mut stage = Stage::new();
     stage

@@ -152,6 +152,8 @@ struct Refused {
 #[derive(Default)]
 struct Seen {
     rows: u64,
+    /// Of them lines of CSV, which StarRocks alone splits.
+    unread: u64,
     topics: Vec<Arc<str>>,
     columns: usize,
     /// Members are found by path, so names say nothing.
@@ -285,7 +287,10 @@ impl Compared {
                     return seen.misfit("value", misfit, None, place);
                 }
             },
-            (true, None, _) => vec![],
+            (true, None, _) => {
+                seen.unread += 1;
+                vec![]
+            }
             (false, _, Datum::Array(items)) => {
                 let of = record.value.schema.as_ref().and_then(|schema| schema.items.clone());
                 let each = items.iter().flat_map(|item| {
@@ -400,6 +405,15 @@ impl Seen {
             lines.tell(line.at(count.first.clone()).hint(mended(*doubt)));
         }
         self.tell_names(&subject, &renamed, lines);
+        if self.unread > 0 {
+            let text = format!(
+                "{} of {} are CSV, which StarRocks splits: not compared",
+                counted(self.unread, "row"),
+                self.rows
+            );
+            let line = Line::skip(Area::Columns, subject, text);
+            return lines.tell(line.hint("`starsink map` shows the fields of each line"));
+        }
         if self.misfits.is_empty() && self.unfed.is_empty() && renamed.is_empty() {
             let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
             let records = counted(self.rows, "record");
@@ -504,6 +518,9 @@ fn mended(doubt: Doubt) -> &'static str {
         Doubt::Unfed => "give it a value: `InsertField$Value`",
         Doubt::NoNumber => {
             "send a number, or make the column VARCHAR; `sink.properties.strict_mode=true` refuses such rows"
+        }
+        Doubt::NoDay | Doubt::NoTruth | Doubt::NoList | Doubt::NoObject => {
+            "mend it at its source; `sink.properties.strict_mode=true` refuses such rows"
         }
         Doubt::NoDate => {
             "`TimestampConverter$Value` reads other forms; `sink.properties.strict_mode=true` refuses such rows"

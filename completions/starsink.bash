@@ -55,7 +55,7 @@ _starsink() {
             return 0
             ;;
         starsink__subcmd__check)
-            opts="-o -p -b -t -G -X -D -u -H -q -v -h -V --sample --write --only --strict --query-port --offset --until --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --on-error --dlq --dlq-delivery --max-errors --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
+            opts="-o -c -p -b -t -G -X -D -u -H -q -v -h -V --sample --write --only --strict --query-port --offset --until --max-messages --partition --bootstrap-server --topic --group --kafka-property --fe --database --user --password-file --map --header --flush-bytes --flush-interval --loads --memory --on-error --dlq --dlq-delivery --max-errors --settle --on-unknown --delivery --report --output --color --no-progress --progress-interval --redact-values --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -82,6 +82,14 @@ _starsink() {
                     return 0
                     ;;
                 --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -138,6 +138,7 @@ delivery\t''"
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l query-port -d 'The FEs\' query port' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s o -l offset -d 'Where the load would begin, as in load' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -l until -d 'Where the load would end, as in load' -r
+complete -c starsink -n "__fish_starsink_using_subcommand check" -s c -l max-messages -d 'How many records the load would end after, as in load; with -o it is part of what names its group' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s p -l partition -d 'Only these partitions; needs a single topic' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s b -l bootstrap-server -d 'Brokers, separated by commas; overrides bootstrap.servers' -r
 complete -c starsink -n "__fish_starsink_using_subcommand check" -s t -l topic -d 'Topics, or a pattern starting with ^; overrides topics and topics.regex' -r

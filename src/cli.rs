@@ -240,6 +240,11 @@ pub struct Check {
     #[arg(help_heading = "Extent")]
     pub until: Until,
 
+    /// How many records the load would end after, as in load; with -o it is part of what names its group
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(help_heading = "Extent")]
+    pub max_messages: Option<u64>,
+
     /// Only these partitions; needs a single topic
     #[arg(short, long = "partition", value_name = "N", value_delimiter = ',')]
     #[arg(help_heading = "Extent")]

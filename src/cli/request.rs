@@ -68,7 +68,7 @@ impl Check {
         Extent::Until(Bounds {
             start: self.offset.unwrap_or(Start::Stored),
             until: self.until,
-            max_messages: None,
+            max_messages: self.max_messages,
         })
     }
 }

@@ -295,3 +295,15 @@ fn sizes_and_durations_need_units() {
         "error: invalid value 'yesterday' for '--offset <WHERE>': expected is stored, beginning, end, N, -N, s@MS or s@RFC3339",
     );
 }
+
+#[test]
+fn check_asks_about_just_the_load_that_load_would_run() {
+    let extent = |words: &[&str]| match Cli::try_parse_from(words).expect("it parses").command {
+        Command::Load(load) => load.extent(),
+        Command::Check(check) => check.extent(),
+        _ => panic!("neither"),
+    };
+    let flags = ["-o", "beginning", "--until", "e@5000", "-c", "1000"];
+    let of = |command: &str| extent(&[&["starsink", command][..], &flags].concat());
+    assert_eq!(format!("{:?}", of("check")), format!("{:?}", of("load")));
+}

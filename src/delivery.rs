@@ -519,12 +519,33 @@ pub enum Note {
     ReplayFailed {
         why: String,
     },
+    /// StarRocks does not know the label: two rounds of questions prove that, so far apart.
+    Proving {
+        label: Label,
+        wait_s: u64,
+    },
+    /// What settled a label that StarRocks has forgotten.
+    Evidence {
+        label: Label,
+        evidence: Evidence,
+    },
     Rejoining {
         why: &'static str,
     },
     StartingOver {
         why: &'static str,
     },
+}
+
+/// What speaks for the fate of a forgotten label where R6 infers nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// A FINISHED row of the load history.
+    History,
+    /// Loading the batch again changes nothing.
+    KeyTables,
+    /// `--on-unknown`, committed or not.
+    Order { committed: bool },
 }
 
 /// The recovery rules, by their names in `docs/DELIVERY.md`.
@@ -572,6 +593,17 @@ impl fmt::Display for Rule {
     }
 }
 
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Evidence::History => "a FINISHED row in the load history says that it was committed",
+            Evidence::KeyTables => "its tables have keys, so the batch is loaded again",
+            Evidence::Order { committed: true } => "taken for committed, by `--on-unknown`",
+            Evidence::Order { committed: false } => "loaded again, by `--on-unknown`",
+        })
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -614,6 +646,14 @@ impl fmt::Display for Note {
                 write!(f, "step 1: reading batch {run}/{seq} again from {partitions} partitions")
             }
             Note::ReplayFailed { why } => write!(f, "the pending batch was not loaded: {why}"),
+            Note::Proving { label, wait_s } => write!(
+                f,
+                "StarRocks does not know label `{label}` of a pending batch: asking again in {wait_s} s, \
+                 because an FE that has lost its lead may not know what another does"
+            ),
+            Note::Evidence { label, evidence } => {
+                write!(f, "StarRocks has forgotten label `{label}` of a pending batch: {evidence}")
+            }
             Note::Rejoining { why } => write!(f, "leaving the group to join again: {why}"),
             Note::StartingOver { why } => write!(f, "going through step 1 again: {why}"),
         }

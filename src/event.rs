@@ -13,6 +13,8 @@ pub enum Event {
         text: String,
         hint: Option<String>,
     },
+    /// Worth a line, though nothing is wrong.
+    Notice(String),
     /// Worth a line at `-v`.
     Info(String),
     /// One step of the delivery protocol, at `-v`.
@@ -56,10 +58,12 @@ pub struct Load {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audited {
     pub label: String,
-    /// `None` where an earlier process loaded it: a label carries only its table's hash.
+    /// `None` where an earlier process loaded it into a table that no topic of this run names: a label
+    /// carries only its table's hash.
     pub table: Option<String>,
+    /// `None` where an earlier process loaded it.
     pub rows: Option<u64>,
-    /// `committed`, or `aborted`: its rows were read again.
+    /// `committed`; `aborted`: its rows were read again; or `pending`: the next run settles it.
     pub state: &'static str,
     /// Left by an earlier process or assignment and settled by this run.
     pub found_pending: bool,

@@ -98,6 +98,7 @@ impl Reporter {
                 self.talk(Loudness::Normal, &human::started(&started));
             }
             Event::Warning { text, hint } => self.warn(&text, hint.as_deref()),
+            Event::Notice(text) => self.talk(Loudness::Normal, &text),
             Event::Info(text) => self.talk(Loudness::Verbose, &text),
             Event::Step(text) => {
                 let text = format!("{} {text}", units::clock_now());

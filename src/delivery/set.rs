@@ -11,7 +11,7 @@ use super::recovery::{Found, RETRY_MS};
 use super::replay::Replay;
 use super::running::{is_no_answer, unsettled};
 use super::{
-    Action, Answer, Context, Doubt, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule,
+    Action, Answer, Context, Doubt, Evidence, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule,
     Settlement, TxnState,
 };
 use crate::record::{OffsetRange, Partition};
@@ -241,7 +241,7 @@ impl Set {
             }
             (At::Pressing, Op::Commit, answer) => match answer {
                 Answer::Ok => At::Settled { committed: true },
-                Answer::Refused(Refusal::NotFound) => look.unknown_round(cx),
+                Answer::Refused(Refusal::NotFound) => look.unknown_round(label, cx),
                 _ => retry,
             },
             (At::Committing, Op::Commit, answer) => match answer {
@@ -265,7 +265,11 @@ impl Set {
                 _ => retry,
             },
             (At::AskingHistory, Op::AskHistory, answer) => match answer {
-                Answer::Finished(true) => At::Settled { committed: true },
+                Answer::Finished(true) => {
+                    let (label, evidence) = (label.clone(), Evidence::History);
+                    cx.say(Note::Evidence { label, evidence });
+                    At::Settled { committed: true }
+                }
                 Answer::Finished(false) if is_remembered => not_loaded,
                 Answer::Finished(false) => At::Forgotten,
                 _ if look.history_lost < HISTORY_TRIES => {
@@ -435,11 +439,10 @@ impl Set {
             let mut tables = cx.settings.tables.iter();
             tables.any(|table| table.is_idempotent && TableHash::of(&table.name) == label.table)
         };
-        let committed = match cx.settings.on_unknown {
-            // Loading them again changes nothing, whatever became of the first load.
-            _ if self.labels.keys().all(is_idempotent) => false,
-            OnUnknown::Committed => true,
-            OnUnknown::Reload => false,
+        let evidence = match cx.settings.on_unknown {
+            _ if self.labels.keys().all(is_idempotent) => Evidence::KeyTables,
+            OnUnknown::Committed => Evidence::Order { committed: true },
+            OnUnknown::Reload => Evidence::Order { committed: false },
             OnUnknown::Stop => {
                 let forgotten = self.labels.iter().filter(|(_, look)| look.at == At::Forgotten);
                 return Err(Failure::InDoubt {
@@ -450,7 +453,9 @@ impl Set {
             }
         };
         self.rule(Rule::R6Settled, cx);
-        for look in self.labels.values_mut().filter(|look| look.at == At::Forgotten) {
+        let committed = evidence == Evidence::Order { committed: true };
+        for (label, look) in self.labels.iter_mut().filter(|(_, look)| look.at == At::Forgotten) {
+            cx.say(Note::Evidence { label: label.clone(), evidence });
             look.at = At::Settled { committed };
         }
         Ok(())
@@ -533,12 +538,12 @@ impl Look {
                 cx.act(Action::Commit { label: label.clone() });
                 At::Pressing
             }
-            TxnState::Unknown => self.unknown_round(cx),
+            TxnState::Unknown => self.unknown_round(label, cx),
         }
     }
 
     /// One full round of UNKNOWN is over; the second one, late enough, is the proof.
-    fn unknown_round(&mut self, cx: &mut Context<'_>) -> At {
+    fn unknown_round(&mut self, label: &Label, cx: &mut Context<'_>) -> At {
         #[cfg(test)]
         if cx.mutated(super::Mutation::OneUnknownBelieved) {
             return At::Proven;
@@ -548,6 +553,7 @@ impl Look {
             Some(since) => At::Due(since + PROOF_MS),
             None => {
                 self.unknown_since = Some(cx.now);
+                cx.say(Note::Proving { label: label.clone(), wait_s: PROOF_MS / 1000 });
                 At::Due(cx.now + PROOF_MS)
             }
         }

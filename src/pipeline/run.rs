@@ -130,6 +130,10 @@ struct Run<'a> {
     read_messages: u64,
     /// Records that are not loaded.
     aside: Aside,
+    /// Partitions that had an offset in the group before this process joined it; `None`: not known yet.
+    held_before: Option<BTreeSet<Partition>>,
+    /// Those that had one when step 1 last asked.
+    held: BTreeSet<Partition>,
     /// The group held no position for some partition: this run began something.
     has_begun_anew: bool,
     started: Instant,
@@ -276,6 +280,8 @@ pub(super) fn run(
             finished: false,
             read_messages: 0,
             aside: Aside::new(keeper),
+            held_before: prepared.held,
+            held: BTreeSet::new(),
             has_begun_anew: false,
             started: now,
             last_load: None,
@@ -289,7 +295,8 @@ pub(super) fn run(
         };
         let ended = run.until_finished();
         let problem = run.problem.take().or(ended.err()).or(run.ending.take());
-        let summary = run.summary(problem.is_none());
+        let complete = problem.is_none() && !run.others_go_on();
+        let summary = run.summary(complete);
         drop(run);
         drop(stop_watching);
         drop(lanes);

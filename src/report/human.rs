@@ -147,6 +147,7 @@ pub fn summary(summary: &Summary) -> String {
             loaded everything it asked for\nhint: `--restart` loads it again"
             .to_string(),
         [] if summary.interrupted || summary.left_pending => "nothing was committed".to_string(),
+        [] if !summary.settled.is_empty() => "nothing new was loaded".to_string(),
         [] => "nothing new to load".to_string(),
         ranges => format!("committed: {}", ranges_text(ranges)),
     });
@@ -329,5 +330,12 @@ committed: orders[0]@0..11402120";
         assert!(summary(&Summary::default()).ends_with("nothing new to load"));
         let text = summary(&Summary { done_before: true, ..Summary::default() });
         assert!(text.contains("an earlier run of the same command") && text.contains("--restart"));
+        let range = OffsetRange {
+            partition: Partition::new("orders", 0),
+            first: Offset(5),
+            next: Offset(9),
+        };
+        let text = summary(&Summary { settled: vec![range], ..Summary::default() });
+        assert!(text.contains("\nnothing new was loaded\nsettled: orders[0]@5..9"), "{text}");
     }
 }

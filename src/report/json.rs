@@ -41,7 +41,7 @@ impl Ticker {
             Event::Warning { text, hint } => {
                 json!({ "event": "warning", "text": text, "hint": hint })
             }
-            Event::Info(text) => json!({ "event": "info", "text": text }),
+            Event::Notice(text) | Event::Info(text) => json!({ "event": "info", "text": text }),
             Event::Step(text) => json!({ "event": "step", "text": text }),
             Event::Load(load) => json!({
                 "event": "load",

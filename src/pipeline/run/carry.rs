@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::batch::Part;
 use crate::config::job::{Extent, Retries};
-use crate::delivery::{self, Action, Input, Label, Receipt, Seq, Settlement};
+use crate::delivery::{self, Action, Input, Label, Receipt, Seq, Settlement, TableHash};
 use crate::error::{Kind, Problem};
 use crate::event::{self, Event, Summary};
+use crate::mapping::route;
 use crate::pipeline::lane::Ticket;
 use crate::pipeline::loads::Work;
 use crate::pipeline::run::group::random_run;
@@ -148,7 +149,13 @@ impl Run<'_> {
                 if let delivery::Note::TakenOver { partitions } = &note {
                     self.taken_over(*partitions);
                 }
-                (self.report)(Event::Step(note.to_string()));
+                let text = note.to_string();
+                (self.report)(match note {
+                    delivery::Note::Proving { .. } | delivery::Note::Evidence { .. } => {
+                        Event::Notice(text)
+                    }
+                    _ => Event::Step(text),
+                });
                 Ok(None)
             }
         }
@@ -242,13 +249,21 @@ impl Run<'_> {
         if aborted.is_empty() && committed.iter().any(is_ours) {
             return self.enter(Receipt { seq, ranges, labels: committed });
         }
+        if aborted.is_empty() {
+            for range in &ranges {
+                // With `--settle` nothing starts behind it.
+                if self.found_pending.remove(&range.partition).is_some() {
+                    self.settled.push(range.clone());
+                }
+            }
+        }
         for (labels, state) in [(committed, "committed"), (aborted, "aborted")] {
             for label in labels {
                 // A batch of this run whose rows were refused was never left to anybody.
                 let found_pending = state == "committed" || !self.is_held(&label);
                 self.audit(event::Audited {
                     label: label.to_string(),
-                    table: None,
+                    table: self.table_of(&label),
                     rows: None,
                     state,
                     found_pending,
@@ -257,6 +272,36 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The table that a label names by its hash, with its database, if a topic of this run goes there.
+    fn table_of(&self, label: &Label) -> Option<String> {
+        let routed = self.topics.iter().map(|(topic, _)| route::table(&self.job.routes, topic));
+        let named = routed.into_iter().find(|table| TableHash::of(table) == label.table)?;
+        Some(self.table_name(named).to_string())
+    }
+
+    /// The labels of batches that the run leaves to the next one.
+    pub(super) fn left_pending(&self) -> Vec<event::Audited> {
+        let entry = |label: &Label, table, rows, ranges| event::Audited {
+            label: label.to_string(),
+            table,
+            rows,
+            state: "pending",
+            found_pending: false,
+            ranges,
+        };
+        let mut left = vec![];
+        for batch in self.batches.values().filter(|batch| batch.handed_over) {
+            for (table, label) in &batch.labels {
+                let rows = batch.entry.tables.get(table).map(|sent| sent.rows);
+                let table = self.table_name(table).to_string();
+                left.push(entry(label, Some(table), rows, batch.ranges()));
+            }
+        }
+        let found = self.unsettled.tries.keys().filter(|label| !self.is_held(label));
+        left.extend(found.map(|label| entry(label, self.table_of(label), None, vec![])));
+        left
     }
 
     fn is_held(&self, label: &Label) -> bool {

@@ -15,6 +15,7 @@ use crate::kafka::consumer::{CommitError, GroupEvent};
 use crate::kafka::extent;
 use crate::pipeline::lane::{self, OwedRows};
 use crate::pipeline::positions::Positions;
+use crate::pipeline::run::prepare::held;
 use crate::pipeline::run::{FIRST_PAUSE, Run, all_partitions, time};
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -102,6 +103,10 @@ impl Run<'_> {
                 return Ok(None);
             }
         };
+        self.held = held(&fetched);
+        if self.held_before.is_none() {
+            self.held_before = Some(self.held.clone());
+        }
         let convert = |committed: crate::kafka::consumer::Committed| Fetched {
             partition: committed.partition,
             committed: committed.offset,
@@ -138,7 +143,7 @@ impl Run<'_> {
         &mut self,
         partitions: &[Partition],
     ) -> Result<Vec<StartAt>, Problem> {
-        self.has_begun_anew = true;
+        let is_first = !std::mem::replace(&mut self.has_begun_anew, true);
         let asked = match self.extent {
             Extent::Until(bounds) => bounds.start,
             Extent::Forever { start, .. } => *start,
@@ -155,7 +160,20 @@ impl Run<'_> {
         };
         let own = |partitions: Vec<&Partition>| partitions.into_iter().cloned().collect::<Vec<_>>();
         let (old, new) = (own(old), own(new));
+        let (lost, old): (Vec<_>, Vec<_>) =
+            old.into_iter().partition(|partition| self.may_be_lost(partition));
+        // Where an offset was lost, the end would pass over records that were never loaded.
+        let start_of_lost = match asked {
+            Start::Stored => Start::Beginning,
+            other => other,
+        };
         let mut starts = self.patiently(|run| extent::starts(run.consumer, start, &old))?;
+        let again = self.patiently(|run| extent::starts(run.consumer, start_of_lost, &lost))?;
+        self.tell_lost(&again);
+        if is_first && self.held.is_empty() {
+            self.tell_first_start(start);
+        }
+        starts.extend(again);
         // A partition that appeared after the start is read whole, whatever `-o` said.
         starts.extend(self.patiently(|run| extent::starts(run.consumer, Start::Beginning, &new))?);
         let records_bound = asked != Start::Stored;
@@ -164,6 +182,53 @@ impl Run<'_> {
             StartAt { partition, offset, until }
         };
         Ok(starts.into_iter().map(start).collect())
+    }
+
+    /// A partition without an offset while its topic had one in the group before this run. A new one,
+    /// or one that `-p` left out, is among them as well as one whose offset is gone: Kafka does not tell.
+    fn may_be_lost(&self, partition: &Partition) -> bool {
+        let before = self.held_before.iter().flatten();
+        !self.held.contains(partition)
+            && before.into_iter().any(|held| held.topic == partition.topic)
+    }
+
+    fn tell_lost(&mut self, again: &[(Partition, Offset)]) {
+        const MOST_NAMED: usize = 10;
+        if again.is_empty() {
+            return;
+        }
+        let named =
+            again.iter().take(MOST_NAMED).map(|(partition, at)| format!("{partition}@{at}"));
+        let mut named: Vec<String> = named.collect();
+        if again.len() > MOST_NAMED {
+            named.push(format!("{} more", again.len() - MOST_NAMED));
+        }
+        (self.report)(Event::Warning {
+            text: format!(
+                "group `{}` has no offset for some partitions of a topic and has offsets for others: \
+                 beginning at {}",
+                self.group,
+                named.join(", ")
+            ),
+            hint: Some(
+                "that is right for a partition which is new or was never loaded; where an offset was \
+                 deleted or has expired, what was loaded before it is loaded again"
+                    .into(),
+            ),
+        });
+    }
+
+    /// A group whose offsets have expired looks the same.
+    fn tell_first_start(&mut self, start: Start) {
+        let place = match start {
+            Start::Stored | Start::Beginning => "with the first record of each partition",
+            Start::End => "at the end of each partition",
+            Start::At(_) | Start::Last(_) | Start::Time(_) => "where `-o` says",
+        };
+        (self.report)(Event::Notice(format!(
+            "group `{}` has no offsets: a first start, {place}",
+            self.group
+        )));
     }
 
     /// Asks Kafka again while a broker is away: a rebalance often comes with just that. Polling may

@@ -15,7 +15,7 @@ use crate::delivery::{Mode, OnUnknown, Prefix, Settings, Table};
 use crate::dlq::Writer;
 use crate::error::Problem;
 use crate::event::{Event, Started};
-use crate::kafka::consumer::Consumer;
+use crate::kafka::consumer::{Committed, Consumer};
 use crate::kafka::extent;
 use crate::mapping::columns::{self, TableKind};
 use crate::mapping::maker::{Lookup, NoTables, RowMaker, Sources, Tables, Way};
@@ -56,6 +56,9 @@ pub(super) struct Prepared {
     pub(super) ends: BTreeMap<Partition, Offset>,
     pub(super) group: String,
     pub(super) dead_letters: Option<Writer>,
+    /// Partitions that have an offset in the group, which no process of this start has written yet;
+    /// `None` where Kafka did not say.
+    pub(super) held: Option<BTreeSet<Partition>>,
 }
 
 pub(super) fn prepare(
@@ -114,6 +117,11 @@ pub(super) fn prepare(
     let dead_letters = match orders.dry_run {
         true => None,
         false => dead_letters(job, mode, plain)?,
+    };
+    // Step 1 asks again, and says why it cannot. By then another process may have claimed its share.
+    let held = match orders.dry_run {
+        true => None,
+        false => consumer.committed(&all_partitions(&topics)).ok().map(|found| held(&found)),
     };
     let wanted = wanted(job, &topics);
     let ends = match extent {
@@ -217,7 +225,14 @@ pub(super) fn prepare(
         ends,
         group: job.source.group.clone(),
         dead_letters,
+        held,
     })
+}
+
+/// The partitions that have an offset.
+pub(super) fn held(committed: &[Committed]) -> BTreeSet<Partition> {
+    let with_offset = committed.iter().filter(|committed| committed.offset.is_some());
+    with_offset.map(|committed| committed.partition.clone()).collect()
 }
 
 /// Opens the place for dead letters, so that a wrong one is known before a record is read.

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use crate::config::job::Extent;
 use crate::delivery::Input;
 use crate::error::{Kind, Problem};
+use crate::event::Event;
 use crate::kafka::ErrorCode;
+use crate::kafka::consumer::Committed;
 use crate::kafka::queue::{Entry as QueueEntry, Messages};
 use crate::pipeline::lane::{self, Ticket};
 use crate::pipeline::run::group::BROKER_PATIENCE;
@@ -125,15 +127,55 @@ impl Run<'_> {
         self.waiting_for = Some("other processes of this name have all partitions".into());
         let partitions: Vec<Partition> = self.ends.keys().cloned().collect();
         let Ok(committed) = self.consumer.committed(&partitions) else { return false };
-        committed.iter().all(|committed| {
-            let end = self.ends[&committed.partition];
-            match &committed.offset {
-                Some((offset, metadata)) => *offset >= end && !metadata.contains(";e="),
-                None => {
-                    self.consumer.watermarks(&committed.partition).is_ok_and(|(low, _)| low >= end)
-                }
+        committed.iter().all(|committed| self.is_loaded(committed))
+    }
+
+    fn is_loaded(&self, committed: &Committed) -> bool {
+        let end = self.ends[&committed.partition];
+        match &committed.offset {
+            Some((offset, metadata)) => *offset >= end && !metadata.contains(";e="),
+            None => self.consumer.watermarks(&committed.partition).is_ok_and(|(low, _)| low >= end),
+        }
+    }
+
+    /// Whether a bounded run has loaded its share, and other processes of this name have not loaded
+    /// theirs: said, because the whole is not complete then. `-c` ends before the ends.
+    pub(super) fn others_go_on(&mut self) -> bool {
+        let has_loaded = matches!(self.extent, Extent::Until(_))
+            && self.positions.all().next().is_some()
+            && self.most_records().is_none()
+            && self.stop.signal().is_none();
+        let others: Vec<Partition> = self
+            .ends
+            .keys()
+            .filter(|partition| !self.assigned.contains(*partition))
+            .cloned()
+            .collect();
+        if !has_loaded || others.is_empty() {
+            return false;
+        }
+        // Where Kafka does not say, they may not be.
+        let left: Vec<String> = match self.consumer.committed(&others) {
+            Ok(committed) => {
+                let left = committed.iter().filter(|committed| !self.is_loaded(committed));
+                left.map(|committed| committed.partition.to_string()).collect()
             }
-        })
+            Err(_) => others.iter().map(Partition::to_string).collect(),
+        };
+        if left.is_empty() {
+            return false;
+        }
+        (self.report)(Event::Warning {
+            text: format!(
+                "other processes of this name still load their partitions: {}",
+                left.join(", ")
+            ),
+            hint: Some(
+                "the load is complete when they have ended well; the same command again tells"
+                    .into(),
+            ),
+        });
+        true
     }
 
     /// The budget is spent and nothing is on its way to free it: send what the lanes hold.

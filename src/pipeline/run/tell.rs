@@ -86,6 +86,8 @@ impl Run<'_> {
             && !self.has_begun_anew;
         let at_end = self.positions.all_done() && !self.assigned.is_empty();
         let committed = self.books.committed();
+        let pending = self.left_pending();
+        self.books.audit.extend(pending);
         Summary {
             done_before: complete && asked_before && at_end && committed.is_empty(),
             tables: self.tables_now(),

@@ -80,7 +80,10 @@ fn a_forgotten_label_is_inferred_to_be_committed_before_its_deadline_only() {
         scope.spawn(|| {
             believed.leave_forgotten();
             believed.let_deadline_pass();
-            believed.settle(&["--on-unknown", "committed"]).expect(0);
+            let args = ["load", "--no-progress", "--settle", "--on-unknown", "committed"];
+            let args = [&args[..], &[believed.file()]].concat();
+            let said = ["asking again in 120 s", "taken for committed, by `--on-unknown`"];
+            believed.scene.starsink.run(&args, "", PROOF).expect("it runs").expect(0).says(&said);
             believed.load(&[]).expect(0);
             believed.check_ids(&ids[2]);
         });

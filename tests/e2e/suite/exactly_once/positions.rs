@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::produce::{self, Load};
@@ -56,6 +58,76 @@ fn a_position_that_does_not_fit_its_topic_is_refused_and_left_alone() {
         assert_eq!(stage.ids(), [0; 0], "{says}: nothing is loaded");
     }
     stage.forget_logs();
+}
+
+const TABLE: &str = "(id BIGINT NOT NULL, ts BIGINT) DUPLICATE KEY (id)";
+
+#[test]
+fn a_group_without_offsets_is_called_a_first_start() {
+    let scene = Scene::on(broker());
+    let (topic, table) = (scene.topic("first", 2), scene.table("first", TABLE));
+    produce::fast(&scene.bootstrap, &Load::json(&topic, 2, 100)).expect("produced");
+    let job = scene.job(&[(&topic, &table)]);
+    let said = format!("group `connect-{}` has no offsets: a first start", job.get("name"));
+    job.load(&[]).expect(0).says(&[&said, "with the first record of each partition"]);
+    let again = job.load(&[]).expect(0);
+    assert!(!again.stderr.contains("first start"), "{}", again.stderr);
+    assert_eq!(scene.starrocks.count(&table).expect("counted"), 100);
+}
+
+#[test]
+fn a_partition_whose_offset_is_gone_is_named_and_nothing_is_passed_over() {
+    let scene = Scene::on(broker());
+    let (topic, table) = (scene.topic("gone", 2), scene.table("gone", TABLE));
+    produce::fast(&scene.bootstrap, &Load::json(&topic, 2, 100)).expect("produced");
+    for reset in ["earliest", "latest"] {
+        let job = scene.job(&[(&topic, &table)]);
+        let job = job.set("consumer.override.auto.offset.reset", reset);
+        let group = format!("connect-{}", job.get("name"));
+        topics::commit(&scene.bootstrap, &group, &topic, &[(0, 50, String::new())])
+            .expect("committed");
+        let before = scene.starrocks.count(&table).expect("counted");
+        let named = format!("beginning at {topic}[1]@0");
+        let said = ["has no offset for some partitions", &named, "is loaded again"];
+        let output = job.load(&[]).expect(0).says(&said);
+        assert!(!output.stderr.contains("first start"), "{}", output.stderr);
+        let loaded = scene.starrocks.count(&table).expect("counted") - before;
+        assert_eq!(loaded, 50, "with `{reset}`");
+    }
+}
+
+#[test]
+fn a_load_is_not_complete_while_another_process_has_not_loaded_its_partitions() {
+    let scene = Scene::on(broker());
+    let (topic, table) = (scene.topic("shared", 2), scene.table("shared", TABLE));
+    produce::fast(&scene.bootstrap, &Load::json(&topic, 2, 100)).expect("produced");
+    let job = scene.job(&[(&topic, &table)]);
+    let group = format!("connect-{}", job.get("name"));
+    let other = topics::join(&scene.bootstrap, &group, "starsink-other", &topic).expect("joined");
+    let stop = AtomicBool::new(false);
+    let output = thread::scope(|scope| {
+        // It owns a partition and loads nothing.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                other.poll(Duration::from_millis(50));
+            }
+        });
+        let output = job.load(&["--output", "json"]);
+        stop.store(true, Ordering::Relaxed);
+        output
+    });
+    let output = output.expect(0);
+    let last = output.stdout.lines().last().expect("a summary");
+    let summary: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(summary["complete"], false, "{summary}");
+    assert_eq!(scene.starrocks.count(&table).expect("counted"), 50);
+    assert!(output.stdout.contains("other processes of this name still load"), "{}", output.stdout);
+    drop(other);
+    let output = job.load(&["--output", "json"]).expect(0);
+    let last = output.stdout.lines().last().expect("a summary");
+    let summary: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(summary["complete"], true, "{summary}");
+    assert_eq!(scene.starrocks.count(&table).expect("counted"), 100);
 }
 
 #[test]

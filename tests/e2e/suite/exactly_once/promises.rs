@@ -8,7 +8,7 @@ use std::thread;
 use e2e::starsink::Output;
 use e2e::topics;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stage::{Dice, Process, Stage, StopOnDrop, broker, difference, wait_for_progress};
 use crate::scene::{SOON, wait_until};
@@ -100,7 +100,18 @@ fn check_shows_what_is_pending_and_settle_finishes_it_and_loads_nothing_new() {
     assert_eq!(stage.cursors(), before, "check changes nothing");
     assert_eq!(stage.ids(), [0; 0], "check changes nothing");
 
-    stage.load(&["--settle"]).expect(0);
+    let told = stage.load(&["--settle", "--output", "json"]).expect(0).stdout;
+    let events = || told.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let settled: Vec<Value> =
+        events().filter(|event: &Value| event["event"] == "settled").collect();
+    let table = format!("{}.{}", stage.scene.starrocks.db, stage.rows);
+    assert!(settled.iter().any(|event| event["table"] == *table), "{told}");
+    assert!(settled.iter().all(|event| event["rows"].is_null()), "{told}");
+    let summary: Value = events().last().expect("a summary");
+    let ranges = summary["settled"].as_array().expect("ranges");
+    let offsets = |range: &Value| range["next"].as_u64().zip(range["first"].as_u64());
+    let records = ranges.iter().filter_map(offsets).map(|(next, first)| next - first);
+    assert_eq!(records.sum::<u64>(), first.len() as u64, "{summary}");
     stage.check_ids(&first);
     let shown = check();
     assert!(shown.contains("nothing pending") && !shown.contains("label"), "{shown}");

@@ -1,10 +1,11 @@
 //! StarRocks falls silent when an intent stands. `load` ends after its retries and leaves the batch to
 //! the next run; `tail` waits.
 
+use std::fs;
 use std::time::Duration;
 
 use e2e::starsink::Output;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stage::{Stage, broker};
 use crate::scene::{SOON, wait_until};
@@ -40,8 +41,17 @@ fn a_load_gives_up_and_the_next_run_settles_what_it_left() {
     let ids = stage.put_rows(0, 300);
     let file = stage.file_with(&[("sink.maxretries", "2")]);
     stage.fall_silent();
-    let ended = stage.load_with(&file, &[]).expect(5).says(&GIVEN_UP);
+    let report = stage.scene.dir.join("report.json");
+    let shown = report.to_string_lossy().into_owned();
+    let ended = stage.load_with(&file, &["--report", &shown]).expect(5).says(&GIVEN_UP);
     ended.says(&["cannot commit a transaction for", "step 6: committing"]);
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
+    let labels = report["labels"].as_array().expect("labels");
+    assert!(labels.iter().all(|label| label["state"] == "pending"), "{report}");
+    let rows = labels.iter().filter_map(|label| label["rows"].as_u64());
+    assert_eq!(rows.sum::<u64>(), ids.len() as u64, "{report}");
+    assert_eq!(labels[0]["ranges"].as_array().expect("ranges").len(), 6, "{report}");
     assert!(stage.is_pending(), "the intent stands");
     assert_eq!(stage.ids(), [0; 0]);
 

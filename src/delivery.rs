@@ -500,6 +500,12 @@ pub enum Note {
         label: Label,
         why: String,
     },
+    /// The server refuses to commit a label that an intent names. If it still does after two minutes,
+    /// and says all the while that the label is PREPARED, the label is rolled back (R3b).
+    CommitRefused {
+        label: Label,
+        why: String,
+    },
     /// The attempt is given up before any intent; another one follows under a new number.
     RolledBack {
         seq: Seq,
@@ -639,6 +645,9 @@ impl fmt::Display for Note {
             Note::Finalising { seq } => write!(f, "step 7: batch {seq} is final"),
             Note::Unsettled { label, why } => {
                 write!(f, "label `{label}` is not settled yet: {why}")
+            }
+            Note::CommitRefused { label, why } => {
+                write!(f, "StarRocks refuses to commit label `{label}`: {why}")
             }
             Note::RolledBack { seq, why } => write!(f, "batch {seq} rolled back: {why}"),
             Note::Orphan { label } => write!(f, "ending label `{label}`, left without an intent"),

@@ -20,7 +20,7 @@ use crate::record::{Offset, Partition};
 /// A batch is finalised alone if no intent has taken its cursors along by then.
 const FINALISE_ALONE_MS: Millis = 1_000;
 /// Most tables in one batch; fewer where the metadata limit says so.
-const MOST_TABLES: usize = 256;
+pub(super) const MOST_TABLES: usize = 256;
 /// StarRocks' default `label_keep_max_second`: a plain load's label is believed to be remembered so
 /// long. 1,000 other loads of the database can end that sooner.
 const LABEL_KEPT_S: u64 = 259_200;
@@ -751,7 +751,12 @@ impl Running {
         if let Answer::State(state) = answer {
             cx.say(Note::State { label: label.clone(), state });
         }
-        if op == Op::Commit && answer != Answer::Ok || is_no_answer(&answer) {
+        let is_refused = !cx.settings.is_plain
+            && op == Op::Commit
+            && matches!(answer, Answer::Refused(Refusal::Other(_) | Refusal::NotFound));
+        if is_refused {
+            cx.say(commit_refused(label, &answer));
+        } else if op == Op::Commit && answer != Answer::Ok || is_no_answer(&answer) {
             cx.say(unsettled(label, op, &answer));
         }
         let again = Commit::Again(cx.now + RETRY_MS);
@@ -770,11 +775,9 @@ impl Running {
         }
         part.commit = match (part.commit, op, answer) {
             (Commit::Asked, Op::Commit, Answer::Ok) => Commit::Done,
-            (Commit::Asked, Op::Commit, answer) => {
+            (Commit::Asked, Op::Commit, _) => {
                 cx.act(Action::AskState { label: label.clone() });
-                Commit::AskingState {
-                    refused: matches!(answer, Answer::Refused(Refusal::Other(_))),
-                }
+                Commit::AskingState { refused: is_refused }
             }
             (Commit::AskingState { refused }, Op::AskState, Answer::State(state)) => match state {
                 TxnState::Committed | TxnState::Visible => Commit::Done,
@@ -865,6 +868,11 @@ pub(super) fn unsettled(label: &Label, op: Op, answer: &Answer) -> Note {
         Op::Commit | Op::Begin | Op::Load | Op::Prepare => "commit",
     };
     Note::Unsettled { label: label.clone(), why: format!("{what}: {}", describe(answer)) }
+}
+
+/// A commit that the server refuses; R3b ends that.
+pub(super) fn commit_refused(label: &Label, answer: &Answer) -> Note {
+    Note::CommitRefused { label: label.clone(), why: describe(answer) }
 }
 
 pub(super) fn describe(answer: &Answer) -> String {

@@ -9,7 +9,7 @@ use super::cursor::{Cursor, Intent, Owed};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::recovery::{Found, RETRY_MS};
 use super::replay::Replay;
-use super::running::{is_no_answer, unsettled};
+use super::running::{commit_refused, is_no_answer, unsettled};
 use super::{
     Action, Answer, Context, Doubt, Evidence, Failure, Millis, Note, OnUnknown, Op, Refusal, Rule,
     Settlement, TxnState,
@@ -62,8 +62,8 @@ pub(super) enum Need {
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     at: At,
-    /// Since when the server refuses to commit it although it is PREPARED.
-    refused_since: Option<Millis>,
+    /// When the server first and last refused to commit it, PREPARED all the while.
+    refused: Option<(Millis, Millis)>,
     /// When the first full round of UNKNOWN was answered.
     unknown_since: Option<Millis>,
     prepare_seen: u32,
@@ -105,7 +105,7 @@ impl Look {
     fn new() -> Look {
         Look {
             at: At::Due(0),
-            refused_since: None,
+            refused: None,
             unknown_since: None,
             prepare_seen: 0,
             aborted_since: None,
@@ -217,7 +217,8 @@ impl Set {
             cx.say(Note::State { label: label.clone(), state });
         }
         // Questions to the history are bounded.
-        if is_no_answer(&answer) && op != Op::AskHistory {
+        let is_kept = op == Op::RollBack && matches!(answer, Answer::Refused(Refusal::Other(_)));
+        if is_no_answer(&answer) && op != Op::AskHistory || is_kept {
             cx.say(unsettled(label, op, &answer));
         }
         let retry = At::Due(cx.now + RETRY_MS);
@@ -246,8 +247,10 @@ impl Set {
             },
             (At::Committing, Op::Commit, answer) => match answer {
                 Answer::Ok => At::Settled { committed: true },
-                Answer::Refused(Refusal::Other(_)) => {
-                    look.refused_since.get_or_insert(cx.now);
+                Answer::Refused(Refusal::Other(_) | Refusal::NotFound) => {
+                    cx.say(commit_refused(label, &answer));
+                    let (first, _) = look.refused.unwrap_or((cx.now, cx.now));
+                    look.refused = Some((first, cx.now));
                     retry
                 }
                 _ => retry,
@@ -375,7 +378,7 @@ impl Set {
             if !matches!(look.at, At::Prepared | At::Loading) {
                 continue;
             }
-            let is_refused = look.refused_since.is_some_and(|t| cx.now >= t + REFUSED_MS);
+            let is_refused = look.refused.is_some_and(|(first, last)| last >= first + REFUSED_MS);
             let must_abort = if may_commit { is_refused } else { rest_is_known };
             if look.doomed && self.own_abort {
                 cx.act(Action::RollBack { label: label.clone() });
@@ -516,7 +519,7 @@ impl Look {
             self.unknown_since = None;
         }
         if state != TxnState::Prepared {
-            self.refused_since = None;
+            self.refused = None;
         }
         match state {
             TxnState::Committed | TxnState::Visible => At::Settled { committed: true },

@@ -309,7 +309,7 @@ impl Shared {
                 }
                 None => told.done(Op::Prepare, Answer::Lost, None, None),
             },
-            Work::Commit => told.answered(Op::Commit, client.commit(database, &name)),
+            Work::Commit => told.committed(client.commit(database, &name)),
             Work::RollBack => told.answered(Op::RollBack, client.roll_back(database, &name)),
             Work::Cancel => told.answered(Op::Cancel, client.cancel(table, &name)),
             Work::AskState => match client.state(database, &name) {
@@ -425,6 +425,23 @@ impl Told<'_> {
         Done { rejection, ..self.done(op, answer, report, problem) }
     }
 
+    /// A prepared label holds nothing that the words of a refusal could be about: whatever they are,
+    /// they count for R3b. Only who asks, and where, is for the operator to mend.
+    fn committed(self, reply: Result<Reply, Failure>) -> Done {
+        match reply {
+            Ok(Reply::Refused(refusal))
+                if !matches!(refusal.reason, Reason::Access | Reason::NoInterface) =>
+            {
+                let problem =
+                    Problem::unavailable(format!("StarRocks refuses to commit `{}`", self.label))
+                        .cause(refusal.message.clone());
+                let answer = Answer::Refused(Refusal::Other(refusal.message));
+                self.done(Op::Commit, answer, None, Some(problem))
+            }
+            reply => self.answered(Op::Commit, reply),
+        }
+    }
+
     /// What is wrong with the rows, if that is what the answer says.
     fn rejection(self, reply: &Result<Reply, Failure>) -> Option<Rejection> {
         let Ok(Reply::Refused(refusal)) = reply else { return None };
@@ -476,6 +493,7 @@ impl Told<'_> {
                 Reply::NoTransaction(text)
                 | Reply::Aborted(text)
                 | Reply::Busy(text)
+                | Reply::Failed(text)
                 | Reply::Ambiguous(text)
                 | Reply::NotStarRocks(text),
             ) => Problem::unavailable(what).cause(text.clone()).at(label),
@@ -542,7 +560,8 @@ fn to_answer(op: Op, reply: &Result<Reply, Failure>) -> Answer {
         Reply::LabelTaken(JobState::Finished) if op == Op::Commit => Answer::Ok,
         Reply::LabelTaken(_) => Answer::Refused(Refusal::LabelTaken),
         Reply::NoTransaction(_) => Answer::Refused(Refusal::NotFound),
-        Reply::Busy(_) => Answer::Refused(Refusal::Busy),
+        Reply::Failed(text) if op == Op::Commit => Answer::Refused(Refusal::Other(text.clone())),
+        Reply::Busy(_) | Reply::Failed(_) => Answer::Refused(Refusal::Busy),
         Reply::Aborted(text) => Answer::Refused(Refusal::Other(text.clone())),
         Reply::Refused(refusal) => Answer::Refused(Refusal::Other(refusal.message.clone())),
         Reply::Ambiguous(_) | Reply::NotStarRocks(_) => Answer::Lost,

@@ -36,7 +36,7 @@ pub fn access(client: &Client, table: &TableName) -> Result<Access, Failure> {
             let is_login = message.contains("Access denied for") || message.contains("auth info");
             if is_login { Access::WrongLogin(message) } else { Access::NoInsert(message) }
         }
-        Reply::Busy(message) => Access::NoBackend(message),
+        Reply::Busy(message) | Reply::Failed(message) => Access::NoBackend(message),
         Reply::Refused(refusal) => Access::Other(refusal.message),
         Reply::NotStarRocks(text) | Reply::Ambiguous(text) => Access::Other(text),
         other => Access::Other(format!("{other:?}")),

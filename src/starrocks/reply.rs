@@ -22,6 +22,8 @@ pub enum Reply {
     Refused(Refusal),
     /// Try again later: limits, back-pressure, elections.
     Busy(String),
+    /// A no in words that this table does not know. Most pass with time.
+    Failed(String),
     /// May or may not have happened: ask the label's state.
     Ambiguous(String),
     /// Not an answer StarRocks gives: a wrong port, a proxy, a broken body.
@@ -149,6 +151,19 @@ const SETUP: &[&str] = &[
     "only one of http header",
 ];
 
+/// Limits, back-pressure, elections: they pass.
+const BUSY: &[&str] = &[
+    "larger than limit",
+    "too many versions",
+    "retry later",
+    "processing",
+    "shutting down",
+    "leader",
+    "no backend alive",
+    "timeout",
+    "timed out",
+];
+
 /// It may have happened: the label's state decides.
 const AMBIGUOUS: &[&str] = &[
     "transaction status unknown",
@@ -240,7 +255,7 @@ fn by_text(message: &str, error_url: Option<&str>) -> Reply {
     if any(SETUP) {
         return refused(Reason::Setup, message, error_url);
     }
-    Reply::Busy(message.into())
+    if any(BUSY) { Reply::Busy(message.into()) } else { Reply::Failed(message.into()) }
 }
 
 fn refused(reason: Reason, message: &str, error_url: Option<&str>) -> Reply {
@@ -401,6 +416,7 @@ mod tests {
             "Ambiguous",
         );
         check(200, &fail("call frontend service failed, address=a, reason=b"), "Ambiguous");
+        check(200, &fail("publish refused: callback lost"), "Failed");
         check(200, &fail("current transaction is aborted"), "Aborted");
         check(200, &fail("No transaction found with db[d] and label[l]"), "NoTransaction");
         check(

@@ -234,6 +234,7 @@ fn tried(job: &Job, client: &Client, name: &TableName) -> Line {
 fn words(reply: &Reply) -> String {
     match reply {
         Reply::Busy(text)
+        | Reply::Failed(text)
         | Reply::Ambiguous(text)
         | Reply::NotStarRocks(text)
         | Reply::Aborted(text)

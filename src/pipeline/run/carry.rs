@@ -1,7 +1,7 @@
 //! Carries out what the delivery machine asks for, and keeps count of attempts that failed.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,13 @@ pub(super) struct Unsettled {
     tries: HashMap<Label, u32>,
     /// Why the last question was not answered.
     pub(super) problem: Option<Problem>,
+    /// Labels that StarRocks refuses to commit.
+    refused: HashSet<Label>,
 }
 
 impl Unsettled {
     pub(super) fn is_waiting(&self) -> bool {
-        self.since.is_some()
+        self.since.is_some() || !self.refused.is_empty()
     }
 }
 
@@ -145,6 +147,12 @@ impl Run<'_> {
                 }
                 if let delivery::Note::Unsettled { label, why } = &note {
                     self.wait_to_settle(label, why);
+                }
+                if let delivery::Note::Rule { rule: delivery::Rule::R3b, .. } = &note {
+                    self.refused_for_good();
+                }
+                if let delivery::Note::CommitRefused { label, why } = &note {
+                    self.wait_for_commit(label, why);
                 }
                 if let delivery::Note::TakenOver { partitions } = &note {
                     self.taken_over(*partitions);
@@ -474,6 +482,39 @@ impl Run<'_> {
         self.last_failure = failure;
     }
 
+    /// StarRocks answers, and refuses. The machine ends that after two minutes (R3b), so no attempt is
+    /// counted; those that get no answer in between are, as ever.
+    fn wait_for_commit(&mut self, label: &Label, why: &str) {
+        self.waiting_for = Some(why.to_owned());
+        if self.stopping.is_none() && self.unsettled.refused.insert(label.clone()) {
+            (self.report)(Event::Warning {
+                text: format!("StarRocks refuses to commit label `{label}` ({why})"),
+                hint: Some(
+                    "asked again for two minutes; then the label is rolled back, and its rows are \
+                     loaded again: rule R3b"
+                        .into(),
+                ),
+            });
+        }
+    }
+
+    /// R3b: the rows are loaded again. One such attempt is always allowed; a server that never commits
+    /// anything must not be loaded for ever.
+    fn refused_for_good(&mut self) {
+        self.attempts += 1;
+        if self.retry_limit().is_none_or(|limit| self.attempts <= limit.max(1)) {
+            return;
+        }
+        let unnamed = || Problem::unavailable("StarRocks refuses to commit what it has prepared");
+        let hint = format!(
+            "given up after {} batches that were prepared and refused for two minutes each \
+             (`sink.maxretries`); nothing is lost, run the same command again later",
+            self.attempts
+        );
+        let problem = self.last_failure.take().unwrap_or_else(unnamed);
+        self.give_up(problem.hint(hint));
+    }
+
     /// An answer that no retry can change ends the run; others are kept for the message.
     pub(super) fn note_failure(&mut self, problem: Problem) {
         match problem.kind {
@@ -516,7 +557,7 @@ pub(in crate::pipeline) fn machine_failed(group: &str, failure: &delivery::Failu
             "the offset of `{partition}` in group `{}` carries metadata that starsink cannot use",
             group
         ))
-        .cause(format!("{why:?}: `{metadata}`"))
+        .cause(format!("{}: `{metadata}`", foreign(*why)))
         .hint("use another group with `-G`, or wipe the metadata with `kafka-consumer-groups.sh --reset-offsets --to-current`"),
         Failure::OtherRequest { partition, .. } => Problem::usage(format!(
             "group `{}` belongs to a bounded load that was asked for something else (`{partition}`)",
@@ -537,6 +578,14 @@ pub(in crate::pipeline) fn machine_failed(group: &str, failure: &delivery::Failu
         ))
         .hint("the user needs Read on the consumer group and on the topics"),
         Failure::Defect { what } => Problem::new(Kind::Defect, what.clone()),
+    }
+}
+
+fn foreign(why: delivery::Foreign) -> &'static str {
+    match why {
+        delivery::Foreign::NotOurs => "another program wrote it",
+        delivery::Foreign::OtherVersion => "another version of starsink wrote it",
+        delivery::Foreign::Malformed => "it begins as starsink's does, but is damaged",
     }
 }
 

@@ -251,6 +251,11 @@ impl StarRocks {
         self.post("restart_fe", "").map(drop)
     }
 
+    /// Restarts the stand-in's FE as releases do that can then commit nothing that was prepared.
+    pub fn lose_prepared(&self) -> Result<()> {
+        self.post("restart_fe?lose_prepared=true", "").map(drop)
+    }
+
     /// The stand-in's first backend dies, and the frontend has noticed.
     pub fn lose_backend(&self) -> Result<()> {
         self.post("kill_be?be=0", "")?;

@@ -17,6 +17,8 @@ mod several;
 mod refused;
 /// A StarRocks that answers nothing any more once an intent stands.
 mod silent;
+/// Labels that StarRocks has prepared and never commits (R3b).
+mod uncommittable;
 /// Topics, tables, processes and the reckoning.
 mod stage;
 

@@ -131,6 +131,43 @@ impl Cursor {
         text
     }
 
+    /// As [`Cursor::write`], at least `bytes` long: the number gets zeros in front, which every version
+    /// reads.
+    pub fn write_padded(&self, bytes: usize) -> String {
+        let text = self.write();
+        let zeros = "0".repeat(bytes.saturating_sub(text.len()));
+        text.replacen(";n=", &format!(";n={zeros}"), 1)
+    }
+
+    /// Bytes of the longest intent for this many tables that may stand here, beside what is owed.
+    pub fn longest_intent(
+        &self,
+        tables: usize,
+        database: &str,
+        prefix: &Prefix,
+        is_plain: bool,
+    ) -> usize {
+        let counted = self.request.and_then(|request| request.counted).map(|_| u64::MAX);
+        let longest = Cursor {
+            seq: Seq(u64::MAX),
+            intent: Some(Intent {
+                end: Offset(u64::MAX),
+                partitions: u32::MAX,
+                tables: vec![TableHash(0); tables],
+                // The clock needs no more digits for 200 years.
+                deadline_s: 9_999_999_999,
+                database: database.to_owned(),
+                prefix: prefix.clone(),
+                abort_attempted: true,
+                is_plain,
+                records: counted,
+            }),
+            request: self.request.map(|request| Request { counted, ..request }),
+            ..self.clone()
+        };
+        longest.write().len()
+    }
+
     /// The labels of the intent, one per table; none without an intent.
     pub fn labels(&self) -> Vec<Label> {
         let Some(intent) = &self.intent else { return vec![] };

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cursor::{Cursor, Intent, Owed, Request};
 use super::label::{Label, RunId, Seq, TableHash};
 use super::replay::Replay;
+use super::running::MOST_TABLES;
 use super::set::{Need, Set};
 use super::{
-    Action, Answer, Context, CursorWrite, Doubt, Failure, Fetched, Input, Millis, Note, Op, Rule,
-    Settings, StartAt, WriteError, WriteOutcome,
+    Action, Answer, Context, CursorWrite, Doubt, Failure, Fetched, Input, Millis, Mode, Note, Op,
+    Rule, Settings, StartAt, WriteError, WriteOutcome,
 };
 use crate::record::{Offset, OffsetRange, Partition};
 
@@ -542,7 +543,24 @@ fn claim_writes(
         offset: place.position,
         metadata: place.cursor(run, Seq(0), settings).write(),
     };
-    let writes: Vec<CursorWrite> = places.iter().map(write).collect();
+    let mut writes: Vec<CursorWrite> = places.iter().map(write).collect();
+    // One of them is made as long as an intent may become, so that brokers which would refuse that do so
+    // now, before anything is loaded.
+    if settings.mode == Mode::ExactlyOnce && !settings.settle_only {
+        let length = |place: &Place| {
+            let tables = settings.tables.len().clamp(1, MOST_TABLES);
+            let (database, prefix) = (&settings.database, &settings.prefix);
+            let cursor = place.cursor(run, Seq(0), settings);
+            cursor.longest_intent(tables, database, prefix, settings.is_plain)
+        };
+        let longest = places.values().map(length).enumerate().max_by_key(|(_, length)| *length);
+        if let Some((index, length)) = longest
+            && let Some(place) = places.values().nth(index)
+        {
+            let length = length.min(settings.metadata_limit_bytes);
+            writes[index].metadata = place.cursor(run, Seq(0), settings).write_padded(length);
+        }
+    }
     if writes.iter().any(|write| write.metadata.len() > settings.metadata_limit_bytes) {
         return Err(Failure::MetadataTooLong);
     }

@@ -112,3 +112,21 @@ fn the_longest_possible_intent_fits_the_brokers_default() {
     assert!(Cursor::table_limit(4096, "d", &prefix, &owed) < 256);
     assert_eq!(Cursor::table_limit(100, "d", &prefix, &[]), 0);
 }
+
+#[test]
+fn a_padded_record_is_as_long_as_asked_for_and_reads_the_same() {
+    let claim = Cursor {
+        run: RunId(7),
+        seq: Seq(0),
+        intent: None,
+        owed: vec![],
+        fingerprint: 0,
+        request: None,
+    };
+    let prefix = Prefix::parse("orders").expect("a prefix");
+    let length = claim.longest_intent(3, "shop", &prefix, false);
+    let text = claim.write_padded(length);
+    assert_eq!(text.len(), length);
+    assert_eq!(Cursor::parse(&text), Ok(Some(claim.clone())));
+    assert_eq!(claim.write_padded(1), claim.write());
+}

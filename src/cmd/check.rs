@@ -119,10 +119,11 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
         Some(found) => tables::wanted(&job, Some(&found.topics)),
         None => tables::wanted(&job, None),
     };
-    let outlook = Outlook {
+    let mut outlook = Outlook {
         topics: kafka.iter().flat_map(|k| &k.topics).map(|(name, _)| name.clone()).collect(),
         tables: wanted.keys().map(|table| format!("{}.{table}", job.target.database)).collect(),
         offsets: kafka.as_ref().map(|found| found.offsets()),
+        settles_first: false,
         promise: starrocks
             .as_ref()
             .and_then(|found| pipeline::promise(&job, found.transactions).ok())
@@ -136,6 +137,7 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
             None => {
                 let text = "offsets or label states cannot be read";
                 lines.tell(Line::skip(Delivery, format!("group {}", job.source.group), text));
+                false
             }
         })
     });
@@ -163,7 +165,8 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     });
     tables.map(|running| running.finish(&mut |line| told.tell(line)));
     dead_letters.map(|running| running.finish(&mut |line| told.tell(line)));
-    delivery.map(|running| running.finish(&mut |line| told.tell(line)));
+    let is_pending = delivery.and_then(|running| running.finish(&mut |line| told.tell(line)));
+    outlook.settles_first = is_pending.unwrap_or(false);
     // The process ends here: librdkafka would take a tenth of a second to let go of its client.
     std::mem::forget(kafka);
     outlook

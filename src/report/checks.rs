@@ -42,6 +42,8 @@ pub struct Outlook {
     pub tables: Vec<String>,
     /// Offsets to read and offsets there are; `None` where Kafka did not say.
     pub offsets: Option<(u64, u64)>,
+    /// A batch is pending: what of it is loaded is not known before it is settled.
+    pub settles_first: bool,
     pub promise: Option<&'static str>,
 }
 
@@ -148,11 +150,15 @@ fn outlook_text(outlook: &Outlook) -> String {
         names if names.len() <= 4 => names.join(", "),
         names => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
     };
+    let (does, at_most) = match outlook.settles_first {
+        true => ("would settle what is pending, then read", "up to "),
+        false => ("would read", ""),
+    };
     let offsets = match outlook.offsets {
         Some((to_read, all)) => {
-            format!("would read {} of {} of ", grouped(to_read), counted(all, "record"))
+            format!("{does} {at_most}{} of {} of ", grouped(to_read), counted(all, "record"))
         }
-        None => "would read ".to_owned(),
+        None => format!("{does} "),
     };
     let promise = outlook.promise.map(|promise| format!(", {promise}")).unwrap_or_default();
     format!("`load` {offsets}{} into {}{promise}", list(&outlook.topics), list(&outlook.tables))
@@ -291,6 +297,7 @@ mod tests {
             topics: vec!["orders".into()],
             tables: vec!["shop.orders".into()],
             offsets: Some((204, 1204)),
+            settles_first: false,
             promise: Some("each record is loaded exactly once"),
         };
         assert_eq!(
@@ -298,5 +305,10 @@ mod tests {
             "`load` would read 204 of 1 204 records of orders into shop.orders, each record is \
              loaded exactly once\n1 ok, 1 warning, 1 failed, 1 skipped in 86 ms"
         );
+        let outlook = Outlook { settles_first: true, promise: None, ..outlook };
+        let text = sum(&count, &outlook, Duration::from_millis(86));
+        let expected = "`load` would settle what is pending, then read up to 204 of 1 204 records \
+                        of orders into shop.orders\n";
+        assert!(text.starts_with(expected), "{text}");
     }
 }

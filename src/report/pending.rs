@@ -34,7 +34,8 @@ pub fn lines(findings: &Findings) -> Vec<String> {
     lines
 }
 
-fn is_pending(finding: &Finding) -> bool {
+/// Whether a batch waits to be settled there.
+pub fn is_pending(finding: &Finding) -> bool {
     finding.pending.as_ref().is_some_and(|pending| pending.intent.is_some())
 }
 

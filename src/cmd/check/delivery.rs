@@ -10,15 +10,18 @@ use crate::pipeline::look::{self, Finding, Findings};
 use crate::report::pending;
 use crate::verdict::{Area, Line};
 
-/// One line for the group; each partition below it.
-pub(super) fn check(job: &Job, kafka: &Found, lines: &Lines<()>) {
+/// One line for the group; each partition below it. True where a batch is pending.
+pub(super) fn check(job: &Job, kafka: &Found, lines: &Lines<bool>) -> bool {
     let (found, took) = timed(|| look::look(job, &kafka.consumer, &kafka.topics));
     let subject = format!("group {}", job.source.group);
-    let line = match found {
-        Ok(findings) => pending_line(subject, &findings),
-        Err(problem) => Line::problem(Area::Delivery, subject, &problem),
+    let (line, is_pending) = match found {
+        Ok(findings) => {
+            (pending_line(subject, &findings), findings.partitions.iter().any(pending::is_pending))
+        }
+        Err(problem) => (Line::problem(Area::Delivery, subject, &problem), false),
     };
     lines.tell(line.took(took));
+    is_pending
 }
 
 fn pending_line(subject: String, findings: &Findings) -> Line {

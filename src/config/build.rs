@@ -13,6 +13,7 @@ use crate::config::settings::{Settings, split_list};
 use crate::config::{Environment, Overrides, Password, client, errors, headers, records, routes};
 use crate::error::Problem;
 use crate::secret::Secret;
+use crate::transform::Chain;
 
 /// The job, or `None` with the reasons in `settings.problems`. Goes on after a problem, so that all
 /// are found at once.
@@ -23,9 +24,11 @@ pub(super) fn job(
 ) -> Option<Job> {
     let name = name(settings, overrides);
     let topics = topics(settings, overrides);
-    let routes = routes::read(settings, &overrides.map, topics.as_ref());
     let format = headers::format(settings);
     let records = records::read(settings, environment, &format);
+    // Where transforms choose the topic, any may be meant. What does not compile was told above.
+    let reroutes = Chain::compile(&records.chain).is_ok_and(|chain| chain.routes());
+    let routes = routes::read(settings, &overrides.map, topics.as_ref().filter(|_| !reroutes));
     let target = target(settings, overrides, environment);
     let flush = flush(settings, overrides);
     let lanes = lanes(settings);

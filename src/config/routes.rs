@@ -65,7 +65,7 @@ fn pair(part: &str) -> Result<(String, String), String> {
     Ok((topic.to_owned(), table.to_owned()))
 }
 
-/// A mapped topic that is not loaded is likely a slip of the pen.
+/// A mapped topic that is not loaded is likely a slip of the pen; without `topics` nobody knows.
 fn unused((topic, _): &(String, String), topics: Option<&Topics>, entry: &Entry) -> Option<Note> {
     let note = Note::warning(format!("topic `{topic}` is mapped and not among the topics to load"))
         .at(entry.place());

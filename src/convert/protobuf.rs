@@ -309,6 +309,14 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_of_another_syntax_is_refused_by_name() {
+        // A FileDescriptorProto that says `editions`.
+        let compiled = ProtobufDecoder::compile("YghlZGl0aW9ucw==", &[], &[0], None, options());
+        let failure = compiled.expect_err("not known");
+        assert!(failure.message.contains("syntax `editions`"), "{}", failure.message);
+    }
+
+    #[test]
     fn absent_scalars_are_zero_and_absent_optionals_null() {
         let decoder = decoder(
             r#"syntax = "proto3"; message Row { int32 a = 1; optional int32 b = 2; Row c = 3; repeated string d = 4; }"#,

@@ -398,6 +398,11 @@ fn a_malformed_topic_map_is_an_error_and_a_sound_one_is_read() {
         "topic `order` is mapped and not among the topics to load (f:9 `starrocks.topic2table.map`)\n\
          hint: did you mean `orders`?\n",
     );
+    // A transform may make that topic.
+    let lines = "topics=orders\nstarrocks.topic2table.map=copy:x\ntransforms=c\n\
+                 transforms.c.type=starsink.transforms.CopyTo\ntransforms.c.topics=copy\n";
+    let (_, notes) = load_files(&[("f", &format!("{COMPLETE}{lines}"))]).expect("complete");
+    assert!(!notes.iter().any(|note| note.text.contains("is mapped")), "{notes:?}");
 }
 
 #[test]

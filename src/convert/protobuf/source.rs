@@ -64,11 +64,21 @@ impl FileResolver for Sources {
     }
 }
 
+/// What a descriptor may name; proto2 is also what none means.
+const SYNTAXES: [&str; 2] = ["proto2", "proto3"];
+
 /// Proto text, or a base64 FileDescriptorProto under the name it is asked for.
 fn open(name: &str, text: &str) -> Result<File, protox::Error> {
     let bytes = BASE64.decode(text.trim()).ok();
     match bytes.and_then(|bytes| FileDescriptorProto::decode(bytes.as_slice()).ok()) {
         Some(mut descriptor) => {
+            // Of another syntax (`editions`) prost-reflect 0.16 reports with a panic.
+            if let Some(other) =
+                descriptor.syntax.as_deref().filter(|syntax| !SYNTAXES.contains(syntax))
+            {
+                let why = format!("syntax `{other:.40}` is neither proto2 nor proto3");
+                return Err(protox::Error::new(why));
+            }
             descriptor.name = Some(name.to_string());
             Ok(File::from_file_descriptor_proto(descriptor))
         }

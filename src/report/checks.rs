@@ -306,7 +306,7 @@ mod tests {
              loaded exactly once\n1 ok, 1 warning, 1 failed, 1 skipped in 86 ms"
         );
         let outlook = Outlook { settles_first: true, promise: None, ..outlook };
-        let text = sum(&count, &outlook, Duration::from_millis(86));
+        let text = sum(&count, &outlook, Duration::from_millis(86), None);
         let expected = "`load` would settle what is pending, then read up to 204 of 1 204 records \
                         of orders into shop.orders\n";
         assert!(text.starts_with(expected), "{text}");

@@ -13,7 +13,7 @@ use crate::config::job::{
 use crate::convert::SchemaSource;
 use crate::delivery::{Mode, OnUnknown, Prefix, Settings, Table};
 use crate::dlq::Writer;
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 use crate::event::{Event, Started};
 use crate::kafka::consumer::{Committed, Consumer};
 use crate::kafka::extent;
@@ -121,7 +121,17 @@ pub(super) fn prepare(
     // Step 1 asks again, and says why it cannot. By then another process may have claimed its share.
     let held = match orders.dry_run {
         true => None,
-        false => consumer.committed(&all_partitions(&topics)).ok().map(|found| held(&found)),
+        false => match consumer.committed(&all_partitions(&topics)) {
+            Ok(found) => Some(held(&found)),
+            // librdkafka says only once that the group is denied: step 1 would wait for ever.
+            Err(problem) if problem.kind == Kind::Usage => {
+                return Err(Problem {
+                    what: "Kafka refuses to let this user read".into(),
+                    ..problem
+                });
+            }
+            Err(_) => None,
+        },
     };
     let wanted = wanted(job, &topics);
     let ends = match extent {

@@ -695,6 +695,9 @@ mod tests {
         let field = [("transforms.a.field", "t")];
         assert!(routes("io.confluent.connect.transforms.ExtractTopic$Value", &field));
         assert!(!routes("org.apache.kafka.connect.transforms.HoistField$Value", &field));
+        let unwrap = "io.debezium.transforms.ExtractNewRecordState";
+        assert!(!routes(unwrap, &[]));
+        assert!(routes(unwrap, &[("transforms.a.route.by.field", "t")]));
     }
 
     #[test]

@@ -21,13 +21,13 @@ use crate::cli::{self, Check, Color, OutputFormat};
 use crate::cmd::load::{dump_properties, failed, is_readable_by_others, read_file};
 use crate::config::job::{Extent, Job};
 use crate::config::{Environment, Reading};
-use crate::error::Kind;
+use crate::error::{Kind, Problem};
+use crate::kafka::sample::Taken;
 use crate::pipeline;
 use crate::report::checks::{Look, Outlook};
 use crate::report::choose::{self, Display};
 use crate::report::sheet::{Sheet, SheetStyle};
 use crate::report::{self, Loudness, Reporter, Style};
-use crate::transform::Chain;
 use crate::verdict::{Area, Line, Verdict};
 
 /// Limits of the groups: the first contact with Kafka alone may take ten seconds.
@@ -102,14 +102,21 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     let starrocks =
         starrocks.and_then(|running| running.finish(&mut |line| told.tell(line))).flatten();
 
+    // Records are read once, here where they say which tables there are.
+    let (sample, mut taken) = (arguments.sample, None);
     let wanted = match &kafka {
-        Some(found) if reroutes(&job) && !registry_fails => {
+        Some(found) if job.records.may_route && !registry_fails => {
             let (job, found) = (Arc::clone(&job), Arc::clone(found));
             let looked =
                 side::start(Tables, "where records go", KAFKA_LIMIT, move |_: &side::Lines<_>| {
-                    columns::destinations(&job, &found).map(|made| tables::routed(&job, &made))
+                    let taken = columns::take(&found, sample);
+                    let made = taken
+                        .as_ref()
+                        .and_then(|taken| columns::destinations(&job, taken.as_ref().ok()?));
+                    (made.map(|made| tables::routed(&job, &made)), taken)
                 });
-            let wanted = looked.finish(&mut |line| told.tell(line)).flatten();
+            let (wanted, read) = looked.finish(&mut |line| told.tell(line)).unwrap_or_default();
+            taken = read;
             wanted.unwrap_or_else(|| {
                 let text = "transforms choose the topic, and no record shows which";
                 told.tell(Line::skip(Tables, "tables", text));
@@ -141,7 +148,7 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
             }
         })
     });
-    let (sampled, sample) = (kafka.clone(), arguments.sample);
+    let sampled = kafka.clone();
     let wants_columns = told.wants(&[Columns]);
     let dead_letters = told.wants(&[Dlq]).then(|| {
         let (job, kafka) = (Arc::clone(&job), kafka.clone());
@@ -157,7 +164,7 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
                     let text = "the registry cannot be asked for their schemas";
                     lines.tell(Line::skip(Columns, "records", text));
                 } else if wants_columns {
-                    columns(&job, sampled.as_deref(), sample, &tables, lines);
+                    columns(&job, sampled.as_deref(), sample, taken, &tables, lines);
                 }
             }
             None => lines.tell(Line::skip(Tables, "tables", "StarRocks cannot be asked")),
@@ -172,21 +179,18 @@ fn connected(job: Arc<Job>, extent: Extent, arguments: &Check, told: &mut Told) 
     outlook
 }
 
-/// Whether transforms choose the topic, and with it the table.
-fn reroutes(job: &Job) -> bool {
-    // What does not compile was told with the configuration.
-    Chain::compile(&job.records.chain).is_ok_and(|chain| chain.routes())
-}
-
 fn columns<T>(
     job: &Job,
     kafka: Option<&kafka::Found>,
     sample: u32,
+    taken: Option<Result<Taken, Problem>>,
     tables: &[tables::Table],
     lines: &side::Lines<T>,
 ) {
     match kafka.filter(|found| !found.to_read.is_empty()) {
-        Some(found) if !tables.is_empty() => columns::check(job, found, sample, tables, lines),
+        Some(found) if !tables.is_empty() => {
+            columns::check(job, found, sample, taken, tables, lines)
+        }
         _ => {
             let text = "there are no records or no table to compare";
             lines.tell(Line::skip(Area::Columns, "records", text));

@@ -13,7 +13,6 @@ use crate::config::settings::{Settings, split_list};
 use crate::config::{Environment, Overrides, Password, client, errors, headers, records, routes};
 use crate::error::Problem;
 use crate::secret::Secret;
-use crate::transform::Chain;
 
 /// The job, or `None` with the reasons in `settings.problems`. Goes on after a problem, so that all
 /// are found at once.
@@ -26,9 +25,9 @@ pub(super) fn job(
     let topics = topics(settings, overrides);
     let format = headers::format(settings);
     let records = records::read(settings, environment, &format);
-    // Where transforms choose the topic, any may be meant. What does not compile was told above.
-    let reroutes = Chain::compile(&records.chain).is_ok_and(|chain| chain.routes());
-    let routes = routes::read(settings, &overrides.map, topics.as_ref().filter(|_| !reroutes));
+    // Where transforms choose the topic, any may be meant.
+    let known = topics.as_ref().filter(|_| !records.may_route);
+    let routes = routes::read(settings, &overrides.map, known);
     let target = target(settings, overrides, environment);
     let flush = flush(settings, overrides);
     let lanes = lanes(settings);

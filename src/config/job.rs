@@ -165,19 +165,10 @@ pub struct Records {
     pub header: ConverterChoice,
     /// `transforms` and `predicates` with everything under them.
     pub chain: Options,
+    /// Whether a transform of it may send a record to another topic's table.
+    pub may_route: bool,
     pub tombstones: Tombstones,
     pub new_fields: NewFields,
-}
-
-impl Records {
-    /// Whether a transform may send a record to another topic's table.
-    pub fn may_route(&self) -> bool {
-        self.chain.iter().any(|(key, value)| {
-            let routes = ["Router", "ExtractTopic", "CopyTo"];
-            key.ends_with(".route.by.field")
-                || key.ends_with(".type") && routes.iter().any(|class| value.contains(class))
-        })
-    }
 }
 
 /// A converter by its class, with its own options.

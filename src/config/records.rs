@@ -45,7 +45,8 @@ pub(super) fn read(
         Some(text) if text.eq_ignore_ascii_case("ignore") => NewFields::Ignore,
         _ => NewFields::Warn,
     };
-    let records = Records { key, value, header, chain: options, tombstones, new_fields };
+    let may_route = chain.routes();
+    let records = Records { key, value, header, chain: options, may_route, tombstones, new_fields };
     note_text(settings, &records, format, &chain);
     note_retries(settings, &records);
     records

@@ -431,12 +431,12 @@ impl Consumer {
         sent.map_err(|error| (commit_error(&error), error.to_string()))
     }
 
-    /// True once the group has expelled this member, noticed or not.
     /// Who this member is in which generation, for a transaction that carries its offsets.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.inner.group_metadata()
     }
 
+    /// True once the group has expelled this member, noticed or not.
     pub fn is_lost(&self) -> bool {
         self.inner.assignment_lost()
     }
@@ -686,7 +686,9 @@ pub(super) fn committed(
         let mut entries = (0..MOST_ENTRIES).map_while(|_| consumer.poll(Duration::ZERO));
         let refused = entries.find_map(|entry| {
             let code = entry.err()?.rdkafka_error_code();
-            code.filter(|code| *code == Code::GroupAuthorizationFailed)
+            let denied = [Code::GroupAuthorizationFailed, Code::TopicAuthorizationFailed];
+            // Taken here, it is told nowhere else again.
+            code.filter(|code| denied.contains(code))
         });
         if let Some(code) = refused {
             return Err(KafkaError::OffsetFetch(code));

@@ -9,13 +9,14 @@ use crate::cmd::check::kafka::{Found, ToRead};
 use crate::cmd::check::registry;
 use crate::cmd::check::side::Lines;
 use crate::cmd::check::tables::Table;
+use crate::cmd::with_raw;
 use crate::config::job::{Body, ConverterChoice, Job, OnBadRecord};
 use crate::convert::{Converter, SchemaSource};
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Datum, Value};
 use crate::error::{Kind, Problem};
 use crate::kafka::probe::timed;
-use crate::kafka::sample::{self, Sampled, Take};
+use crate::kafka::sample::{self, Sampled, Take, Taken};
 use crate::mapping::cell::Misfit;
 use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Sources, Tables};
 use crate::mapping::verdict::{self, Doubt, FieldLine, Verdict as Meets};
@@ -32,14 +33,22 @@ const MOST_NAMED: usize = 8;
 const MOST_REASONS: usize = 2;
 
 /// A line a topic that cannot be read, and lines a table that its records do not fit.
-pub(super) fn check<T>(job: &Job, kafka: &Found, wanted: u32, tables: &[Table], lines: &Lines<T>) {
-    if wanted == 0 {
-        return lines.tell(Line::skip(Area::Columns, "records", "`--sample 0` reads none"));
-    }
-    let (sample, took) = timed(|| sample::take(&kafka.consumer, &takes(kafka, wanted), READ_LIMIT));
+/// `taken`: the records, where somebody has read them already.
+pub(super) fn check<T>(
+    job: &Job,
+    kafka: &Found,
+    wanted: u32,
+    taken: Option<Result<Taken, Problem>>,
+    tables: &[Table],
+    lines: &Lines<T>,
+) {
+    let (sample, took) = timed(|| taken.or_else(|| take(kafka, wanted)));
     let sample = match sample {
-        Ok(sample) => sample,
-        Err(problem) => {
+        None => {
+            return lines.tell(Line::skip(Area::Columns, "records", "`--sample 0` reads none"));
+        }
+        Some(Ok(sample)) => sample,
+        Some(Err(problem)) => {
             return lines.tell(Line::problem(Area::Columns, "records", &problem).took(took));
         }
     };
@@ -66,41 +75,29 @@ pub(super) fn check<T>(job: &Job, kafka: &Found, wanted: u32, tables: &[Table], 
     }
 }
 
-/// Which topics the records of each topic become, by the first few: transforms choose them. `None` where
-/// no record could be read.
+/// Which topics the sampled records of each topic become: transforms choose them. `None` where no record
+/// says so.
 pub(super) fn destinations(
     job: &Job,
-    kafka: &Found,
+    sample: &Taken,
 ) -> Option<BTreeMap<Arc<str>, BTreeSet<Arc<str>>>> {
-    /// Of each topic. More of them take time, fewer may all be of one kind.
-    const LOOKED_AT: u32 = 100;
-    let sample = sample::take(&kafka.consumer, &takes(kafka, LOOKED_AT), READ_LIMIT).ok()?;
     let mut maker =
         RowMaker::new(job, Arc::new(Known(HashMap::new())), &sources(job).ok()?).ok()?;
     let mut made: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
     for record in &sample.records {
-        let headers = headers(record);
-        let Ok(Ok(records)) = maker.trace(&raw(record, &headers), &mut |_, _| {}) else { continue };
-        let topics = made.entry(Arc::clone(&record.topic)).or_default();
-        topics.extend(records.into_iter().map(|record| record.topic));
+        with_raw(record, |raw| {
+            let Ok(Ok(records)) = maker.trace(raw, &mut |_, _| {}) else { return };
+            let topics = made.entry(Arc::clone(&record.topic)).or_default();
+            topics.extend(records.into_iter().map(|record| record.topic));
+        });
     }
     (!made.is_empty()).then_some(made)
 }
 
-fn headers(record: &Sampled) -> Vec<(&str, Option<&[u8]>)> {
-    record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
-}
-
-fn raw<'r>(record: &'r Sampled, headers: &'r [(&'r str, Option<&'r [u8]>)]) -> RawRecord<'r> {
-    RawRecord {
-        topic: &record.topic,
-        partition: record.partition,
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: record.key.as_deref(),
-        value: record.value.as_deref(),
-        headers,
-    }
+/// Reads `wanted` records of each topic; none where none are wanted or there.
+pub(super) fn take(kafka: &Found, wanted: u32) -> Option<Result<Taken, Problem>> {
+    let is_worth_it = wanted > 0 && !kafka.to_read.is_empty();
+    is_worth_it.then(|| sample::take(&kafka.consumer, &takes(kafka, wanted), READ_LIMIT))
 }
 
 /// Of each topic so many: what a load would read first, else the newest there are.
@@ -204,18 +201,16 @@ fn compare(job: &Job, records: &[Sampled], tables: &[Table]) -> Result<Compared,
     let mut text = text_reader(job)?;
     let mut compared = Compared { way: maker.way().to_string(), ..Compared::default() };
     for record in records {
-        let headers = headers(record);
-        let raw = raw(record, &headers);
         let place = format!("{}[{}]@{}", record.topic, record.partition, record.offset);
-        match maker.trace(&raw, &mut |_, _| {}) {
+        with_raw(record, |raw| match maker.trace(raw, &mut |_, _| {}) {
             Err(refusal) => compared.refuse(*refusal, place),
             Ok(Err(_)) => compared.skipped += 1,
             Ok(Ok(made)) => {
                 for one in &made {
-                    compared.look(&mut maker, &mut text, &raw, one, &place);
+                    compared.look(&mut maker, &mut text, raw, one, &place);
                 }
             }
-        }
+        });
     }
     Ok(compared)
 }
@@ -414,7 +409,9 @@ impl Seen {
             let line = Line::skip(Area::Columns, subject, text);
             return lines.tell(line.hint("`starsink map` shows the fields of each line"));
         }
-        if self.misfits.is_empty() && self.unfed.is_empty() && renamed.is_empty() {
+        let is_well = self.misfits.is_empty() && self.unfed.is_empty() && renamed.is_empty();
+        // A value that becomes NULL fits nothing.
+        if is_well && self.doubtful.is_empty() {
             let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
             let records = counted(self.rows, "record");
             let text = match self.rows {

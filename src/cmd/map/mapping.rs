@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cli::Map;
 use crate::cmd::load::read_file;
 use crate::cmd::map::{is_json, record_file, width};
+use crate::cmd::with_raw;
 use crate::config::job::{ConverterChoice, Job, Topics};
 use crate::config::properties;
 use crate::convert::SchemaSource;
@@ -17,7 +18,7 @@ use crate::kafka::consumer::Consumer;
 use crate::kafka::sample::{self, Sampled};
 use crate::mapping::ddl;
 use crate::mapping::derive::{self, Proposed};
-use crate::mapping::maker::{Lookup, NoTables, RawRecord, RowMaker, Sources, Tables};
+use crate::mapping::maker::{Lookup, NoTables, RowMaker, Sources, Tables};
 use crate::mapping::survey::{Survey, Surveyor, TableUse, Wants};
 use crate::pipeline::directory::Directory;
 use crate::registry::Registry;
@@ -127,17 +128,7 @@ fn sources(job: &Job) -> Result<Sources, Problem> {
 }
 
 fn see(surveyor: &mut Surveyor, record: &Sampled) -> Result<(), Problem> {
-    let headers: Vec<(&str, Option<&[u8]>)> =
-        record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-    surveyor.see(&RawRecord {
-        topic: &record.topic,
-        partition: record.partition,
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: record.key.as_deref(),
-        value: record.value.as_deref(),
-        headers: &headers,
-    })
+    with_raw(record, |raw| surveyor.see(raw))
 }
 
 /// The records of all files; bare values belong to the only topic of the configuration.

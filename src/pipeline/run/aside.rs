@@ -523,7 +523,7 @@ impl Run<'_> {
 
     /// No transform chooses another table, and records are not dead letters of several topics.
     pub(super) fn topics_say_tables(&self) -> bool {
-        !self.job.records.may_route() && self.job.replay.is_none()
+        !self.job.records.may_route && self.job.replay.is_none()
     }
 
     /// Where dead letters went, in words.

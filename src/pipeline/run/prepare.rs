@@ -332,7 +332,7 @@ fn check_tables(
                 directory.put(table, Lookup::Hidden);
                 tables.insert(table.to_string(), None);
             }
-            catalog::Table::NoTable(_) if job.records.may_route() => {}
+            catalog::Table::NoTable(_) if job.records.may_route => {}
             catalog::Table::NoDatabase(text) => {
                 return Err(Problem::usage(format!(
                     "database `{}` does not exist in StarRocks",

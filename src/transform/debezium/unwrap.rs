@@ -582,6 +582,10 @@ impl Transform for Unwrap {
         }
     }
 
+    fn routes(&self) -> bool {
+        self.route_by.is_some()
+    }
+
     fn reads(&self) -> Reads {
         Reads { key: self.drop_from_key, value: true, headers: self.drop_header.is_some() }
     }

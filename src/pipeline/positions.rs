@@ -13,6 +13,8 @@ pub struct Positions {
     known: HashMap<(usize, u32), usize>,
     last: Option<((usize, u32), usize)>,
     unfinished: usize,
+    /// How many more records are wanted in all.
+    wanted: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,14 @@ impl Positions {
         let slots: Vec<Slot> = starts.iter().map(slot).collect();
         let unfinished = slots.iter().filter(|slot| !slot.done).count();
         Positions { slots, unfinished, ..Positions::default() }
+    }
+
+    /// Every partition ends with the last of so many more records, wherever it stands then.
+    pub fn want(&mut self, records: Option<u64>) {
+        self.wanted = records;
+        if records == Some(0) {
+            self.stop_here();
+        }
     }
 
     /// The partition's place here; `None` if it is not read (any more).
@@ -95,6 +105,14 @@ impl Positions {
         }
         slot.next = Offset(offset.0 + 1);
         slot.records += 1;
+        if let Some(wanted) = &mut self.wanted {
+            *wanted -= 1;
+            if *wanted == 0 {
+                // At once: records behind this one are passed over, and the end of a partition that
+                // comes with them must not move a position past them.
+                self.stop_here();
+            }
+        }
         true
     }
 
@@ -273,6 +291,22 @@ mod tests {
         assert_eq!(range(&mut positions), [(5, 7)]);
         assert_eq!(positions.end_before(&partition, Offset(6), 1, true), 0);
         assert!(!positions.moved());
+    }
+
+    #[test]
+    fn the_last_record_wanted_ends_all_partitions_where_they_stand() {
+        for end in [None, Some(9)] {
+            let mut positions = one(5, end);
+            positions.want(Some(2));
+            assert!(positions.take(0, Offset(5)) && !positions.all_done());
+            assert!(positions.take(0, Offset(6)) && positions.all_done());
+            assert!(!positions.take(0, Offset(7)));
+            positions.reached_end(0, Offset(9));
+            assert_eq!(range(&mut positions), [(5, 7)], "records behind it are not read");
+        }
+        let mut positions = one(5, None);
+        positions.want(Some(0));
+        assert!(positions.all_done());
     }
 
     #[test]

@@ -470,6 +470,7 @@ impl Run<'_> {
             self.positions.all().map(|(partition, next)| (partition.clone(), next)).collect();
         let ends = self.search_ends(&starts);
         self.positions = Positions::new(&starts, ends.as_ref().unwrap_or(&self.ends));
+        self.positions.want(self.records_left());
         self.consumer.assign(&self.positions.open())?;
         // During a search only some are assigned: the next start assigns anew.
         self.assigned_in_kafka = ends.is_none();

@@ -74,6 +74,7 @@ impl Dry<'_> {
         let (began, mut told) = (Instant::now(), Instant::now());
         let starts = starts(self.job, bounds, &wanted(self.job, &prepared.topics), consumer)?;
         let mut positions = Positions::new(&starts, &prepared.ends);
+        positions.want(bounds.max_messages);
         let open = positions.open();
         if open.is_empty() {
             return Ok(());
@@ -90,9 +91,6 @@ impl Dry<'_> {
                 match message.entry() {
                     Entry::Record if positions.take(slot, Offset(message.offset())) => {
                         self.count(message)?;
-                        if bounds.max_messages.is_some_and(|most| self.read >= most) {
-                            positions.stop_here();
-                        }
                     }
                     Entry::Record => {}
                     Entry::EndOfPartition => positions.reached_end(slot, Offset(message.offset())),

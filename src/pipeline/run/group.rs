@@ -285,10 +285,8 @@ impl Run<'_> {
         self.read_messages = self.books.read + live;
         if self.counts_records {
             self.read_messages = counted;
-            if self.most_records().is_some_and(|most| counted >= most) {
-                self.positions.stop_here();
-            }
         }
+        self.positions.want(self.records_left());
         self.plan.joins_bodies.store(self.plain, Ordering::Relaxed);
         self.owe(readings);
         let open = self.positions.open();
@@ -338,6 +336,11 @@ impl Run<'_> {
             Extent::Until(bounds) => bounds.max_messages,
             Extent::Forever { .. } => None,
         }
+    }
+
+    /// How many records of `-c` are still to be read.
+    pub(super) fn records_left(&self) -> Option<u64> {
+        Some(self.most_records()?.saturating_sub(self.read_messages))
     }
 
     /// A partition that appeared after the bounds were fixed has none: it is not read.

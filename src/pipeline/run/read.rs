@@ -219,8 +219,6 @@ impl Run<'_> {
 
     fn distribute(&mut self, messages: Messages) -> Result<(), Problem> {
         let lanes = self.lanes.len();
-        let most = self.most_records();
-        let is_replay = self.filling.is_some_and(|ticket| self.batch(ticket).is_replay);
         let mut bytes = vec![0_u64; lanes];
         let mut failed = None;
         let (positions, read) = (&mut self.positions, &mut self.read_messages);
@@ -229,9 +227,6 @@ impl Run<'_> {
                 .slot(message.topic_key(), message.partition(), || message.topic().into())?;
             match message.entry() {
                 QueueEntry::Record => {
-                    if !is_replay && most.is_some_and(|most| *read >= most) {
-                        return None;
-                    }
                     if !positions.take(slot, Offset(message.offset())) {
                         return None;
                     }
@@ -260,9 +255,6 @@ impl Run<'_> {
                 self.problem.get_or_insert_with(|| unreadable(&partition, error));
             }
             None => {}
-        }
-        if !is_replay && most.is_some_and(|most| *read >= most) {
-            self.positions.stop_here();
         }
         let ticket = self.filling.expect("records are read only into a batch");
         let total: u64 = bytes.iter().sum();

@@ -17,6 +17,7 @@ pub mod router;
 pub mod starrocks;
 pub mod timestamp;
 
+mod idle;
 mod side;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use std::fmt;
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Exception, Failure};
 use crate::error::Problem;
+pub use idle::Idle;
 use predicate::Predicate;
 pub use side::Side;
 
@@ -398,6 +400,7 @@ struct Link {
 #[derive(Debug, Default)]
 pub struct Chain {
     links: Vec<Link>,
+    idle: Vec<Idle>,
 }
 
 impl Chain {
@@ -415,18 +418,25 @@ impl Chain {
         let aliases = config.list("transforms");
         let mut links = Vec::with_capacity(aliases.len());
         let mut problems = vec![];
+        let mut idle = Idle::aliases(config, "transforms");
+        idle.extend(Idle::aliases(config, "predicates"));
         for (at, alias) in aliases.iter().enumerate() {
             if aliases[..at].contains(alias) {
                 let what = format!("transform `{alias}` is named twice");
                 problems.push(("transforms".into(), Problem::usage(what)));
                 continue;
             }
-            match link(config, alias) {
+            match link(config, alias, &mut idle) {
                 Ok(link) => links.push(link),
                 Err(problem) => problems.push(*problem),
             }
         }
-        if problems.is_empty() { Ok(Chain { links }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Chain { links, idle }) } else { Err(problems) }
+    }
+
+    /// Keys beside the transforms that change nothing: misspelt, or made idle by another.
+    pub fn idle(&self) -> &[Idle] {
+        &self.idle
     }
 
     pub fn is_empty(&self) -> bool {
@@ -555,9 +565,14 @@ fn split<'a>(
     Ok(Outcome::Many(out))
 }
 
-fn link(config: &Options, alias: &str) -> Result<Link, Box<(String, Problem)>> {
-    let options = config.under(&format!("transforms.{alias}."));
-    let key = format!("transforms.{alias}.type");
+fn link(
+    config: &Options,
+    alias: &str,
+    idle: &mut Vec<Idle>,
+) -> Result<Link, Box<(String, Problem)>> {
+    let prefix = format!("transforms.{alias}.");
+    let options = config.under(&prefix);
+    let key = format!("{prefix}type");
     let Some(class) = options.string("type") else {
         let hint = format!("set `{key}` to the transform's Java class");
         let problem = Problem::usage(format!("transform `{alias}` has no class")).hint(hint);
@@ -569,12 +584,16 @@ fn link(config: &Options, alias: &str) -> Result<Link, Box<(String, Problem)>> {
     };
     let refused = |failure: Failure| {
         let what = format!("transform `{alias}` ({class}) cannot be configured");
-        Box::new((key.clone(), Problem::usage(what).cause(failure.message)))
+        // Kafka's words name the option.
+        let is_named = |name: &&str| failure.message.contains(&format!(" configuration {name}: "));
+        let option = options.iter().map(|(name, _)| name).find(is_named);
+        let key = option.map_or_else(|| key.clone(), |name| format!("{prefix}{name}"));
+        Box::new((key, Problem::usage(what).cause(failure.message)))
     };
     let transform = (known.build)(&options).map_err(refused)?;
     let condition = match (options.string("predicate"), options.string("negate")) {
         (Some(name), negate) => {
-            let predicate = Predicate::compile(config, name).map_err(refused)?;
+            let predicate = Predicate::compile(config, name, idle).map_err(refused)?;
             // Parsed with Boolean.parseBoolean: anything but `true` is false.
             Some((predicate, negate.is_some_and(|text| text.eq_ignore_ascii_case("true"))))
         }
@@ -583,6 +602,7 @@ fn link(config: &Options, alias: &str) -> Result<Link, Box<(String, Problem)>> {
         }
         (None, None) => None,
     };
+    idle.extend(Idle::options(&options, &prefix, known.class));
     // The full name, also where an alias was written: messages and dead letters carry it.
     Ok(Link { alias: alias.into(), class: known.class.into(), condition, transform })
 }

@@ -6,7 +6,7 @@ use crate::config::job::{
     Body, ConverterChoice, Format, NewFields, Records, Tombstones, ValueKind,
 };
 use crate::config::settings::Settings;
-use crate::config::{Environment, registry};
+use crate::config::{Environment, keys, registry};
 use crate::convert::Converter;
 use crate::data::options::Options;
 use crate::error::Problem;
@@ -101,13 +101,58 @@ fn with_envelope(said: &Options) -> Options {
 }
 
 fn chain(settings: &mut Settings, options: &Options) -> Chain {
-    Chain::compile_all(options).unwrap_or_else(|problems| {
+    let chain = Chain::compile_all(options).unwrap_or_else(|problems| {
         for (key, problem) in problems {
             let place = settings.get(&key).map_or_else(|| format!("`{key}`"), Entry::place);
             settings.problems.push(problem.at(place));
         }
         Chain::default()
-    })
+    });
+    let mut idle = chain.idle().to_vec();
+    // One predicate may serve several transforms.
+    idle.dedup();
+    for idle in idle {
+        note_idle(settings, &idle.key, &idle.why, &idle.read);
+    }
+    chain
+}
+
+/// A key that changes nothing, with the one that was probably meant.
+fn note_idle(settings: &mut Settings, key: &str, why: &str, read: &[String]) {
+    let place = settings.get(key).map_or_else(|| format!("`{key}`"), Entry::place);
+    let note = Note::warning(format!("`{key}` has no effect: {why}")).at(place);
+    settings.notes.push(match keys::nearest(key, read.iter().map(String::as_str)) {
+        Some(near) => note.hint(format!("did you mean `{near}`?")),
+        None => note,
+    });
+}
+
+/// Options of a converter that it does not read. One with a registry has many that only matter to who
+/// writes: of those only a name that is nearly another's is told.
+fn note_idle_options(settings: &mut Settings, key: &str, options: &Options, has_registry: bool) {
+    let prefix = format!("{key}.");
+    let own = registry::OPTIONS.iter().filter(|_| has_registry).map(|name| (*name).to_owned());
+    // Written beside any converter by habit, though only JsonConverter has it.
+    let habit = "schemas.enable".to_owned();
+    let read: Vec<String> = options.asked().into_iter().chain(own).chain([habit]).collect();
+    for name in options.unread() {
+        let bare = name.strip_prefix("schema.registry.").filter(|_| has_registry).unwrap_or(name);
+        let is_known = read.iter().any(|known| match known.strip_suffix('*') {
+            Some(begin) => bare.starts_with(begin),
+            None => known == bare || known == name,
+        });
+        let near = keys::nearest(name, read.iter().map(String::as_str));
+        if !is_known && (near.is_some() || !has_registry) {
+            let near = near.map(|near| format!("{prefix}{near}"));
+            let near: Vec<String> = near.into_iter().collect();
+            note_idle(
+                settings,
+                &format!("{prefix}{name}"),
+                "the converter does not read it",
+                &near,
+            );
+        }
+    }
 }
 
 /// A converter's own options, prefix removed.
@@ -130,7 +175,10 @@ fn value(settings: &mut Settings, environment: &Environment<'_>) -> ConverterCho
     };
     let choice = ConverterChoice::new(&entry.value, options);
     match choice.compile(KEY) {
-        Ok(converter) => with_registry(settings, environment, KEY, choice, &converter),
+        Ok(converter) => {
+            note_idle_options(settings, KEY, &choice.options, converter.needs_schemas());
+            with_registry(settings, environment, KEY, choice, &converter)
+        }
         Err(problem) => {
             settings.problems.push(refused(KEY, &choice, problem).at(entry.place()));
             ConverterChoice::new(BYTES, Options::default())
@@ -150,6 +198,7 @@ fn unnamed(settings: &mut Settings, key: &str, options: Options) -> ConverterCho
         settings.problems.push(problem.at(place));
         return ConverterChoice::new(BYTES, Options::default());
     }
+    note_idle_options(settings, key, &choice.options, false);
     choice
 }
 
@@ -170,7 +219,10 @@ fn part(
     };
     let choice = ConverterChoice::new(&entry.value, options);
     match choice.compile(key) {
-        Ok(converter) if needed => with_registry(settings, environment, key, choice, &converter),
+        Ok(converter) if needed => {
+            note_idle_options(settings, key, &choice.options, converter.needs_schemas());
+            with_registry(settings, environment, key, choice, &converter)
+        }
         Ok(converter) if converter.needs_schemas() => {
             ConverterChoice::new(BYTES, Options::default())
         }

@@ -63,6 +63,38 @@ fn again(settings: &mut Settings) -> Option<Again> {
     })
 }
 
+/// Names of the options read here and of those that only matter to who writes, after which a misspelt
+/// one is guessed; `*` stands for any end.
+pub const OPTIONS: &[&str] = &[
+    "schema.registry.url",
+    "basic.auth.credentials.source",
+    "basic.auth.user.info",
+    "bearer.auth.*",
+    "bearer.auth.credentials.source",
+    "bearer.auth.token",
+    "bearer.auth.issuer.endpoint.url",
+    "bearer.auth.client.id",
+    "bearer.auth.client.secret",
+    "bearer.auth.scope",
+    "sasl.jaas.config",
+    "ssl.*",
+    "request.header.*",
+    "proxy.host",
+    "proxy.port",
+    "url.randomize",
+    "http.connect.timeout.ms",
+    "http.read.timeout.ms",
+    "max.retries",
+    "retries.wait.ms",
+    "retries.max.wait.ms",
+    "auto.register.schemas",
+    "normalize.schemas",
+    "latest.compatibility.strict",
+    "key.subject.name.strategy",
+    "value.subject.name.strategy",
+    "schemas.cache.config",
+];
+
 struct Reader<'a> {
     settings: &'a mut Settings,
     environment: &'a Environment<'a>,

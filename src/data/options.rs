@@ -1,31 +1,51 @@
 //! One component's options, parsed as Kafka's ConfigDef parses them. Knows no key by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use super::Failure;
 
 /// Options of a converter, transform or predicate, prefix removed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<String, String>);
+#[derive(Default)]
+pub struct Options {
+    values: BTreeMap<String, String>,
+    /// Names that the component looked for, whether they were said or not: the others have no effect.
+    asked: Mutex<BTreeSet<String>>,
+}
 
 /// Names alone: a value may be a password.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
+impl Clone for Options {
+    fn clone(&self) -> Self {
+        Options { values: self.values.clone(), ..Options::default() }
+    }
+}
+
+impl PartialEq for Options {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for Options {}
+
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Options {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Options(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let values = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Options { values, ..Options::default() }
     }
 }
 
 impl Options {
     /// The options under `prefix` (which ends in a dot), with the prefix removed.
     pub fn under(&self, prefix: &str) -> Options {
-        self.0
+        self.values
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
             .collect()
@@ -33,7 +53,22 @@ impl Options {
 
     /// As written: Debezium's options are not trimmed.
     pub fn raw(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.contains(key) {
+            asked.insert(key.to_owned());
+        }
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// The options said that nobody has looked at since these were made.
+    pub fn unread(&self) -> Vec<&str> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.values.keys().map(String::as_str).filter(|key| !asked.contains(*key)).collect()
+    }
+
+    /// The names looked for so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Type STRING: trimmed.
@@ -104,7 +139,7 @@ impl Options {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
@@ -147,6 +182,15 @@ mod tests {
         assert_eq!(options.boolean("a", false), Ok(true));
         assert_eq!(options.boolean("none", true), Ok(true));
         assert!(options.boolean("b", false).is_err());
+    }
+
+    #[test]
+    fn an_option_that_nobody_looked_for_is_unread() {
+        let options: Options = [("a", "1"), ("b", "2"), ("c", "3")].into_iter().collect();
+        assert_eq!((options.string("a"), options.list("d")), (Some("1"), vec![]));
+        assert!(options.boolean("b", true).is_err());
+        assert_eq!(options.unread(), ["c"]);
+        assert_eq!(options.asked(), ["a", "b", "d"]);
     }
 
     #[test]

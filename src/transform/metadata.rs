@@ -229,10 +229,10 @@ impl Metadata {
         ] {
             fields.extend(options.string(key).map(|name| NewField::new(name, source)));
         }
-        for (key, name) in options.iter() {
+        for (key, _) in options.iter() {
             let header = key.strip_prefix("header.").and_then(|key| key.strip_suffix(".field"));
-            if let Some(header) = header {
-                fields.push(NewField::new(name.trim(), Source::Header(header.to_string())));
+            if let (Some(header), Some(name)) = (header, header.and(options.string(key))) {
+                fields.push(NewField::new(name, Source::Header(header.to_string())));
             }
         }
         if fields.is_empty() {

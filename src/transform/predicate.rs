@@ -3,6 +3,7 @@
 use crate::data::options::Options;
 use crate::data::{ConnectRecord, Failure};
 use crate::java_regex::JavaRegex;
+use crate::transform::Idle;
 
 /// A configured predicate.
 #[derive(Debug)]
@@ -34,17 +35,27 @@ pub const PREDICATES: &[(&str, Build)] = &[
 ];
 
 impl Predicate {
-    /// The predicate of that alias out of a whole configuration.
-    pub fn compile(config: &Options, alias: &str) -> Result<Predicate, Failure> {
+    /// The predicate of that alias out of a whole configuration; options that it does not know go to
+    /// `idle`.
+    pub fn compile(
+        config: &Options,
+        alias: &str,
+        idle: &mut Vec<Idle>,
+    ) -> Result<Predicate, Failure> {
         if !config.list("predicates").iter().any(|known| known == alias) {
             let why = format!("predicate `{alias}` is not listed in `predicates`");
             return Err(Failure::option("predicate", alias, &why));
         }
-        let options = config.under(&format!("predicates.{alias}."));
+        let prefix = format!("predicates.{alias}.");
+        let options = config.under(&prefix);
         let class = options.required("type")?;
         let simple = |full: &str| full.rsplit('.').next() == Some(class);
         match PREDICATES.iter().find(|(known, _)| *known == class || simple(known)) {
-            Some((_, build)) => build(&options),
+            Some((class, build)) => {
+                let predicate = build(&options)?;
+                idle.extend(Idle::options(&options, &prefix, class));
+                Ok(predicate)
+            }
             None => Err(Failure::config(format!(
                 "predicate `{alias}` is `{class}`, which this program does not have"
             ))),

@@ -202,6 +202,45 @@ fn every_mistake_in_transforms_is_told_with_its_line() {
 }
 
 #[test]
+fn a_wrong_option_is_told_at_its_own_line() {
+    check_refused(
+        "transforms=mask\ntransforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value\ntransforms.mask.fields=a\n\
+         transforms.mask.replace.null.with.default=maybe\n",
+        "error: transform `mask` (org.apache.kafka.connect.transforms.MaskField$Value) cannot be configured\n  \
+         cause: Invalid value maybe for configuration replace.null.with.default: Expected value to be \
+         either true or false\n  at: f:11 `transforms.mask.replace.null.with.default`\n",
+    );
+}
+
+#[test]
+fn what_changes_nothing_beside_transforms_predicates_and_converters_is_told() {
+    check_warned(
+        "value.converter=org.apache.kafka.connect.json.JsonConverter\n\
+         value.converter.schemas.enable=false\nvalue.converter.decimal.fromat=NUMERIC\n\
+         key.converter=org.apache.kafka.connect.storage.StringConverter\n\
+         key.converter.schemas.enable=false\nstarsink.tombstones=delete\n\
+         transforms=unwrap,drop\ntransforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState\n\
+         transforms.unwrap.delete.tombstone.handling.mode=rewrite\n\
+         transforms.unwrap.drop.tombstones=false\ntransforms.unwrap.add.feilds=op\n\
+         transforms.drop.type=Filter\ntransforms.drop.predicate=old\n\
+         transforms.other.type=Filter\ntransforms.other.predicate=old\n\
+         predicates=old\npredicates.old.type=HasHeaderKey\npredicates.old.name=v\n\
+         predicates.old.nmae=v\n",
+        "`transforms.other.predicate` has no effect: `transforms` does not list `other` (f:22 `transforms.other.predicate`)\n\
+         `transforms.unwrap.add.feilds` has no effect: io.debezium.transforms.ExtractNewRecordState does not read it \
+         (f:18 `transforms.unwrap.add.feilds`)\n\
+         hint: did you mean `transforms.unwrap.add.fields`?\n\
+         `transforms.unwrap.drop.tombstones` has no effect: io.debezium.transforms.ExtractNewRecordState does not read it \
+         (f:17 `transforms.unwrap.drop.tombstones`)\n\
+         `predicates.old.nmae` has no effect: org.apache.kafka.connect.transforms.predicates.HasHeaderKey does not read it \
+         (f:26 `predicates.old.nmae`)\n\
+         hint: did you mean `predicates.old.name`?\n\
+         `value.converter.decimal.fromat` has no effect: the converter does not read it (f:10 `value.converter.decimal.fromat`)\n\
+         hint: did you mean `value.converter.decimal.format`?\n",
+    );
+}
+
+#[test]
 fn headers_of_one_table_may_not_change_how_rows_are_cut() {
     check_refused(
         "sink.table.t.properties.row_delimiter=x\nsink.table.t.properties.Label=l\nsink.table.t=x\n",

@@ -113,6 +113,19 @@ fn a_null_column_with_a_default_stays_null_when_asked() {
 }
 
 #[test]
+fn an_envelope_that_lost_its_rows_before_it_was_unwrapped_is_refused_and_not_dropped() {
+    let config = [
+        ("transforms", "flat,unwrap"),
+        ("transforms.flat.type", "org.apache.kafka.connect.transforms.Flatten$Value"),
+        ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState"),
+    ];
+    for (op, before, after) in [("c", "null", A), ("u", A, A), ("d", A, "null")] {
+        let found = outcome(&config, &message(op, before, after, true), true);
+        assert_eq!(found, "refused: Unknown field: after", "{op}");
+    }
+}
+
+#[test]
 fn truncates_are_dropped_and_deletes_without_image_are_refused() {
     check(&RECIPE, "t", "null", "null", "dropped: truncate event");
     check(&RECIPE, "d", "null", "null", "refused: the delete event has neither before nor after");

@@ -265,6 +265,13 @@ impl Unwrap {
         if op == "t" {
             return Ok(Step::Drop(Why::Truncate));
         }
+        // An envelope whose rows are gone, by a Flatten before, is no event without row.
+        let missing = [("after", &plan.after), ("before", &plan.before)];
+        let asked = if deletes { &missing[..] } else { &missing[..1] };
+        if let Some((name, _)) = asked.iter().find(|(_, row)| row.is_none()) {
+            let why = format!("Unknown field: {name}");
+            return Err(Failure::new(Exception::IllegalArgument, why));
+        }
         if imageless && op != "d" {
             return Ok(Step::Drop(Why::NoRow));
         }

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod layout;
 pub mod maker;
 pub mod plan;
+pub mod readable;
 pub mod route;
 pub mod verdict;
 pub mod ddl;

@@ -57,6 +57,10 @@ impl Decimal {
         self.unscaled.is_zero()
     }
 
+    pub fn negated(self) -> Self {
+        Decimal { unscaled: -self.unscaled, ..self }
+    }
+
     pub fn is_negative(&self) -> bool {
         self.unscaled.is_negative()
     }

@@ -131,7 +131,9 @@ impl Logical {
             (Type::Int64, "io.debezium.time.NanoTimestamp") => {
                 Logical::Epoch { per_second: 1_000_000_000 }
             }
-            (Type::String, "io.debezium.time.ZonedTimestamp") => Logical::ZonedTimestamp,
+            (Type::String, "io.debezium.time.ZonedTimestamp" | "io.debezium.time.IsoTimestamp") => {
+                Logical::ZonedTimestamp
+            }
             (Type::Struct, "io.debezium.data.VariableScaleDecimal") => {
                 Logical::VariableScaleDecimal
             }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::data::json_text::{self, Times};
 use crate::data::{Datum, Decimal, Failure, Logical, Schema, number, time};
 use crate::mapping::columns::ColumnType;
+use crate::mapping::readable::{self, Numeral, Unread};
 
 /// What a cell is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,26 +27,32 @@ pub struct Misfit {
     pub why: String,
     /// The value, or the beginning of it.
     pub value: Option<String>,
+    /// Sent all the same, StarRocks would not refuse it but read it so.
+    pub unread: Option<Unread>,
 }
 
 impl Misfit {
     /// A reason that no value belongs to.
     pub fn of(why: impl Into<String>) -> Misfit {
-        Misfit { why: why.into(), value: None }
+        Misfit { why: why.into(), value: None, unread: None }
     }
 
-    fn new(why: impl Into<String>, value: impl Into<String>) -> Misfit {
+    pub fn new(why: impl Into<String>, value: impl Into<String>) -> Misfit {
         const MOST: usize = 60;
         let value: String = value.into();
         let mut shown: String = value.chars().take(MOST).collect();
         if shown.len() < value.len() {
             shown.push('…');
         }
-        Misfit { why: why.into(), value: Some(shown) }
+        Misfit { why: why.into(), value: Some(shown), unread: None }
     }
 
     fn kind(what: &str) -> Misfit {
-        Misfit { why: format!("it cannot hold {what}"), value: None }
+        Misfit::of(format!("it cannot hold {what}"))
+    }
+
+    fn unread(unread: Unread, value: &str) -> Misfit {
+        Misfit { unread: Some(unread), ..Misfit::new(unread.to_string(), value) }
     }
 }
 
@@ -79,7 +86,7 @@ pub fn write(
             Form::Json => b"null",
             Form::Csv => b"\\N",
         }),
-        Datum::Boolean(value) => boolean(out, form, *value, column),
+        Datum::Boolean(value) => return boolean(out, form, *value, column),
         Datum::Int8(value) => return integer(out, form, schema, (*value).into(), column),
         Datum::Int16(value) => return integer(out, form, schema, (*value).into(), column),
         Datum::Int32(value) => return integer(out, form, schema, (*value).into(), column),
@@ -114,13 +121,17 @@ fn text(out: &mut Vec<u8>, form: Form, value: &str) {
 }
 
 /// StarRocks takes no JSON boolean into a number, and writes one into text as a digit.
-fn boolean(out: &mut Vec<u8>, form: Form, value: bool, column: Option<&ColumnType>) {
+fn boolean(out: &mut Vec<u8>, form: Form, value: bool, column: Option<&ColumnType>) -> Written {
     let word = if value { "true" } else { "false" };
     match column {
         Some(kind) if kind.is_numeric() => out.push(if value { b'1' } else { b'0' }),
         Some(ColumnType::Text { .. }) => text(out, form, word),
+        Some(kind) if kind.is_time() || kind.is_nested() => {
+            return Err(Misfit::kind("a boolean"));
+        }
         _ => out.extend_from_slice(word.as_bytes()),
     }
+    Ok(())
 }
 
 fn integer(
@@ -137,6 +148,10 @@ fn integer(
             return whole(out, i128::from(value as u64), column);
         }
         Logical::Unsigned => {}
+        // As text its numbers would pass for those of a day.
+        Logical::Time | Logical::TimeOfDay { .. } if column.is_some_and(ColumnType::is_time) => {
+            return Err(Misfit::kind("a time of day"));
+        }
         _ => {
             let number =
                 column.is_some_and(|kind| kind.is_numeric() || *kind == ColumnType::Boolean);
@@ -170,7 +185,7 @@ fn whole(out: &mut Vec<u8>, value: i128, column: Option<&ColumnType>) -> Written
         if let Some((least, most)) = kind.integer_range()
             && !(least..=most).contains(&value)
         {
-            return Err(Misfit::new("the number is out of its range", value.to_string()));
+            return Err(out_of_range(&value.to_string()));
         }
         match kind {
             ColumnType::Decimal { precision, scale } => {
@@ -179,9 +194,8 @@ fn whole(out: &mut Vec<u8>, value: i128, column: Option<&ColumnType>) -> Written
                     return Err(too_many_digits(&value.to_string()));
                 }
             }
-            ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_) => {
-                return Err(Misfit::kind("a number"));
-            }
+            kind if kind.is_time() => number_as_time(&value.to_string(), kind)?,
+            kind if kind.is_nested() => return Err(Misfit::kind("a number")),
             _ => {}
         }
     }
@@ -190,6 +204,13 @@ fn whole(out: &mut Vec<u8>, value: i128, column: Option<&ColumnType>) -> Written
         Err(_) => out.extend_from_slice(value.to_string().as_bytes()),
     }
     Ok(())
+}
+
+fn number_as_time(digits: &str, kind: &ColumnType) -> Written {
+    match readable::of_number_as_time(digits, *kind == ColumnType::DateTime) {
+        Some(unread) => Err(Misfit::unread(unread, digits)),
+        None => Ok(()),
+    }
 }
 
 fn too_many_digits(value: &str) -> Misfit {
@@ -205,17 +226,21 @@ fn float(
 ) -> Written {
     let Some(kind) = column.filter(|kind| kind.is_numeric()) else {
         match column {
-            Some(ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_)) => {
-                return Err(Misfit::kind("a number"));
-            }
+            Some(kind) if kind.is_nested() => return Err(Misfit::kind("a number")),
+            Some(kind) if kind.is_time() => return Err(Misfit::unread(Unread::EpochNumber, java)),
             _ if value.is_finite() => out.extend_from_slice(java.as_bytes()),
+            Some(ColumnType::Boolean) => return Err(Misfit::unread(Unread::NoTruth, java)),
             _ => text(out, form, java),
         }
         return Ok(());
     };
     if matches!(kind, ColumnType::Float | ColumnType::Double) {
         match value.is_finite() {
+            true if *kind == ColumnType::Float && value.abs() > f64::from(f32::MAX) => {
+                return Err(out_of_range(java));
+            }
             true => out.extend_from_slice(java.as_bytes()),
+            // StarRocks' reader of floats knows these words.
             false => text(out, form, java),
         }
         return Ok(());
@@ -237,13 +262,79 @@ fn float(
 
 /// All digits of a number, held against the column.
 fn plain_decimal(out: &mut Vec<u8>, plain: &str, precision: u32, scale: u32) -> Written {
-    let whole = plain.trim_start_matches('-').split('.').next().unwrap_or_default();
-    let digits = whole.trim_start_matches('0').len();
-    if digits > precision.saturating_sub(scale) as usize || plain.contains(['e', 'E']) {
-        return Err(too_many_digits(plain));
-    }
+    plain_fits(plain, precision, scale)?;
     out.extend_from_slice(plain.as_bytes());
     Ok(())
+}
+
+/// No digit is lost: StarRocks would round those behind the scale.
+fn plain_fits(plain: &str, precision: u32, scale: u32) -> Written {
+    match Numeral::of(plain) {
+        Some(number) if number.with_exponent.is_none() => {
+            numeral_fits(&number, plain, precision, scale)
+        }
+        // Only numbers of more zeros than are written out keep an exponent.
+        _ => Err(too_many_digits(plain)),
+    }
+}
+
+fn numeral_fits(number: &Numeral<'_>, text: &str, precision: u32, scale: u32) -> Written {
+    if number.whole.len() > precision.saturating_sub(scale) as usize {
+        return Err(too_many_digits(text));
+    }
+    if number.fraction.len() > scale as usize {
+        return Err(Misfit::unread(Unread::Finer(scale), text));
+    }
+    Ok(())
+}
+
+fn out_of_range(value: &str) -> Misfit {
+    Misfit::new("the number is out of its range", value)
+}
+
+/// Whether a number column reads a text as the number it is.
+fn number_fits(value: &str, kind: &ColumnType) -> Written {
+    let no_number = || Misfit::unread(Unread::NoNumber, value);
+    let float = matches!(kind, ColumnType::Float | ColumnType::Double);
+    let Some(number) = Numeral::of(value) else {
+        return if float && readable::is_not_finite(value) { Ok(()) } else { Err(no_number()) };
+    };
+    if float {
+        return float_fits(value.trim(), kind);
+    }
+    if let Some(unsigned) = number.with_exponent {
+        // Rare: as the number it stands for.
+        let exact = Decimal::parse(unsigned).ok_or_else(no_number)?;
+        let exact = if number.negative { exact.negated() } else { exact };
+        return decimal(&mut vec![], Form::Json, &exact, Some(kind));
+    }
+    match kind {
+        ColumnType::Decimal { precision, scale } => {
+            numeral_fits(&number, value, *precision, *scale)
+        }
+        _ if !number.fraction.is_empty() => Err(whole_only(value)),
+        kind => match (number.whole(), kind.integer_range()) {
+            (Some(number), Some((least, most))) if (least..=most).contains(&number) => Ok(()),
+            _ => Err(out_of_range(value)),
+        },
+    }
+}
+
+/// Whether digits stay below the largest FLOAT or DOUBLE.
+fn float_fits(digits: &str, kind: &ColumnType) -> Written {
+    // Nothing so short reaches that far.
+    if digits.len() < 38 && !digits.contains(['e', 'E']) {
+        return Ok(());
+    }
+    let most = if *kind == ColumnType::Float { f64::from(f32::MAX) } else { f64::MAX };
+    match digits.parse::<f64>() {
+        Ok(value) if value.abs() <= most => Ok(()),
+        _ => Err(out_of_range(digits)),
+    }
+}
+
+fn whole_only(value: &str) -> Misfit {
+    Misfit::new("it holds whole numbers only", value)
 }
 
 /// A JSON number's own digits.
@@ -257,10 +348,13 @@ fn numeral(out: &mut Vec<u8>, form: Form, digits: &str, column: Option<&ColumnTy
                 None => Err(Misfit::new("it is no number", digits)),
             }
         }
-        Some(ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_)) => {
-            Err(Misfit::kind("a number"))
-        }
-        _ => {
+        Some(kind) if kind.is_nested() => Err(Misfit::kind("a number")),
+        kind => {
+            match kind {
+                Some(kind @ (ColumnType::Float | ColumnType::Double)) => float_fits(digits, kind)?,
+                Some(kind) if kind.is_time() => number_as_time(digits, kind)?,
+                _ => {}
+            }
             out.extend_from_slice(digits.as_bytes());
             Ok(())
         }
@@ -277,21 +371,29 @@ fn decimal(
         Some(ColumnType::Decimal { precision, scale }) => {
             return plain_decimal(out, &value.to_plain(), *precision, *scale);
         }
-        Some(ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_)) => {
-            return Err(Misfit::kind("a number"));
+        Some(kind) if kind.is_nested() => return Err(Misfit::kind("a number")),
+        Some(kind) if kind.is_time() => {
+            let plain = value.to_plain();
+            number_as_time(&plain, kind)?;
+            out.extend_from_slice(plain.as_bytes());
+        }
+        Some(kind @ (ColumnType::Float | ColumnType::Double)) => {
+            let plain = value.to_plain();
+            float_fits(&plain, kind)?;
+            out.extend_from_slice(plain.as_bytes());
         }
         Some(kind) if kind.integer_range().is_some() => {
             let whole = value.to_integer().filter(|whole| {
                 Decimal::parse(&whole.to_string()).is_some_and(|whole| whole.is_number(value))
             });
             let Some(digits) = whole else {
-                return Err(Misfit::new("it holds whole numbers only", value.to_plain()));
+                return Err(whole_only(&value.to_plain()));
             };
             match digits.to_string().parse() {
                 Ok(value) => return self::whole(out, value, column),
                 Err(_) => {
                     let text = digits.to_string();
-                    return Err(Misfit::new("the number is out of its range", text));
+                    return Err(out_of_range(&text));
                 }
             }
         }
@@ -320,12 +422,15 @@ fn string(
             out.extend_from_slice(value.trim().as_bytes());
             Ok(())
         }
-        (Logical::ZonedTimestamp, Some(ColumnType::DateTime | ColumnType::Date)) => {
-            match utc_text(value) {
-                Some(words) => text(out, form, &words),
-                None => text(out, form, value),
+        (logical, Some(kind))
+            if kind.is_time()
+                && (logical == Logical::ZonedTimestamp || value.trim_end().ends_with('Z')) =>
+        {
+            match utc_text(value.trim()) {
+                Some(words) => text_fits(out, form, &words, column),
+                // A day, as Debezium's IsoDate has it.
+                None => text_fits(out, form, value.trim_end().trim_end_matches('Z'), column),
             }
-            Ok(())
         }
         // In CSV a JSON column's text is read as JSON.
         (_, Some(ColumnType::Json)) if form == Form::Csv => {
@@ -346,12 +451,31 @@ fn utc_text(value: &str) -> Option<String> {
     Some(time::timestamp_text(instant.as_microsecond(), 1_000_000))
 }
 
+/// Text that its column reads as what it is.
 fn text_fits(out: &mut Vec<u8>, form: Form, value: &str, column: Option<&ColumnType>) -> Written {
-    if let Some(ColumnType::Text { most_bytes: Some(most) }) = column
-        && value.len() > *most as usize
-    {
-        let why = format!("the text has {} bytes", value.len());
-        return Err(Misfit::new(why, value));
+    let unread = match column {
+        Some(ColumnType::Text { most_bytes: Some(most) }) if value.len() > *most as usize => {
+            let why = format!("the text has {} bytes", value.len());
+            return Err(Misfit::new(why, value));
+        }
+        Some(kind) if kind.is_numeric() => {
+            number_fits(value, kind)?;
+            None
+        }
+        Some(ColumnType::Date) => readable::of_time(value, false),
+        Some(ColumnType::DateTime) => readable::of_time(value, true),
+        Some(ColumnType::Boolean) => (!readable::is_truth(value)).then_some(Unread::NoTruth),
+        // Out of JSON they are read from arrays and objects only, out of CSV from their text.
+        Some(ColumnType::Array(_)) => {
+            (form == Form::Json || !value.starts_with('[')).then_some(Unread::NoList)
+        }
+        Some(ColumnType::Map(..) | ColumnType::Struct(_)) => {
+            (form == Form::Json || !value.starts_with('{')).then_some(Unread::NoObject)
+        }
+        _ => None,
+    };
+    if let Some(unread) = unread {
+        return Err(Misfit::unread(unread, value));
     }
     text(out, form, value);
     Ok(())
@@ -360,8 +484,12 @@ fn text_fits(out: &mut Vec<u8>, form: Form, value: &str, column: Option<&ColumnT
 /// Base64, as Connect writes bytes. Debezium's bit strings are numbers to a numeric column.
 fn bytes(out: &mut Vec<u8>, form: Form, value: &[u8], column: Option<&ColumnType>) -> Written {
     match column {
-        Some(kind) if kind.is_numeric() => Err(Misfit::kind("bytes")),
-        Some(ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_)) => {
+        Some(kind)
+            if kind.is_numeric()
+                || kind.is_time()
+                || kind.is_nested()
+                || *kind == ColumnType::Boolean =>
+        {
             Err(Misfit::kind("bytes"))
         }
         _ => text_fits(out, form, &BASE64.encode(value), column),
@@ -436,6 +564,10 @@ fn map(
         Some(ColumnType::Array(_)) => return Err(Misfit::kind("a map")),
         _ => Inner::Unknown,
     };
+    let named = match column {
+        Some(ColumnType::Map(key, _)) => Some(&**key),
+        _ => None,
+    };
     let by_text = entries.iter().all(|(key, _)| key.as_str().is_some());
     if !by_text && matches!(fields, Inner::Unknown) {
         // Connect's form of a map whose keys are no text.
@@ -448,7 +580,7 @@ fn map(
                 out.push(b',');
             }
             let mut name = Vec::new();
-            write(&mut name, Form::Csv, keys, key, None)?;
+            write(&mut name, Form::Csv, keys, key, named)?;
             let name = String::from_utf8_lossy(&name);
             json_text::string(out, &name);
             out.push(b':');
@@ -525,10 +657,7 @@ fn nested_text(
     if let Some(ColumnType::Text { most_bytes: Some(most) }) = column
         && out.len() - start > *most as usize
     {
-        return Err(Misfit {
-            why: format!("the JSON text has {} bytes", out.len() - start),
-            value: None,
-        });
+        return Err(Misfit::of(format!("the JSON text has {} bytes", out.len() - start)));
     }
     Ok(())
 }
@@ -671,6 +800,115 @@ mod tests {
         check(Some(&json), Datum::text("{\"a\":1}"), "string", r#""{\"a\":1}""#);
         check(Some(&json), Datum::text("{broken"), "json", "\"{broken\"");
         check(None, Datum::Bytes((&[0, 0xff][..]).into()), "varbinary", "\"AP8=\"");
+    }
+
+    #[test]
+    fn text_that_a_column_cannot_hold_is_refused_and_the_number_or_day_it_is_passes() {
+        let word = |text: &str, column: &str, expect: &str| {
+            check(None, Datum::text(text.to_owned()), column, expect);
+        };
+        for (text, column) in [
+            ("42", "tinyint"),
+            (" +5 ", "int"),
+            ("1e3", "bigint"),
+            ("12.0", "int"),
+            ("170141183460469231731687303715884105727", "largeint"),
+            ("1e-3", "double"),
+            ("NaN", "double"),
+            ("-12.3400", "decimal(6,2)"),
+            ("1.5e1", "decimal(6,2)"),
+            ("TRUE", "boolean"),
+            ("0", "boolean"),
+            ("2024-1-2", "date"),
+            ("2024-01-31 12:34:56.5", "datetime"),
+            ("anything", "json"),
+            ("anything", "bitmap"),
+        ] {
+            word(text, column, &format!("\"{text}\""));
+        }
+        word("x", "int", "! text that is no number x");
+        word("", "double", "! text that is no number");
+        word("nancy", "double", "! text that is no number nancy");
+        word("NaN", "decimal(6,2)", "! text that is no number NaN");
+        word("300", "tinyint", "! the number is out of its range 300");
+        word("1e400", "double", "! the number is out of its range 1e400");
+        word("1e39", "float", "! the number is out of its range 1e39");
+        word("1.9", "int", "! it holds whole numbers only 1.9");
+        word("15e-1", "int", "! it holds whole numbers only 1.5");
+        word("1.005", "decimal(6,2)", "! more than 2 digits after the point 1.005");
+        word(
+            "12345.6",
+            "decimal(6,2)",
+            "! the number has more digits before the point than it holds 12345.6",
+        );
+        word("maybe", "boolean", "! text that is neither true nor false maybe");
+        word("soon", "date", "! text that is no date soon");
+        word("2024-02-31", "datetime", "! a day that no calendar has 2024-02-31");
+        word("[1]", "array<int>", "! text that is no list [1]");
+        word("{}", "map<int,int>", "! text that is no object {}");
+        check(
+            None,
+            Datum::Array(vec![Datum::text("x")]),
+            "array<int>",
+            "! text that is no number x",
+        );
+        let map = Datum::Map(vec![(Datum::text("x"), Datum::Int8(1))]);
+        check(None, map, "map<int,int>", "! text that is no number x");
+    }
+
+    #[test]
+    fn csv_lists_are_read_out_of_their_text() {
+        let mut out = vec![];
+        let kind = ColumnType::parse("array<int>");
+        let list = Datum::text("[1,2]");
+        assert_eq!(write(&mut out, Form::Csv, None, &list, Some(&kind)), Ok(()));
+        assert_eq!(out, b"[1,2]");
+    }
+
+    #[test]
+    fn numbers_that_starrocks_would_make_null_or_round_are_refused() {
+        let number = |text| Datum::Number(std::borrow::Cow::Borrowed(text));
+        check(None, Datum::Float64(f64::NAN), "double", "\"NaN\"");
+        check(None, Datum::Float64(f64::NAN), "decimal(6,2)", "! it holds finite numbers only NaN");
+        check(
+            None,
+            Datum::Float32(f32::INFINITY),
+            "boolean",
+            "! text that is neither true nor false Infinity",
+        );
+        check(None, Datum::Float64(1e39), "float", "! the number is out of its range 1.0E39");
+        check(None, number("1e400"), "double", "! the number is out of its range 1e400");
+        check(None, number("1.50"), "decimal(4,1)", "1.50");
+        check(None, number("1.55"), "decimal(4,1)", "! more than 1 digits after the point 1.55");
+        check(None, Datum::Boolean(true), "date", "! it cannot hold a boolean");
+        check(None, Datum::Int64(20_240_131), "date", "20240131");
+        let epoch = "! an epoch number, which `TimestampConverter` makes a time 1714283798721";
+        check(None, Datum::Int64(1_714_283_798_721), "datetime", epoch);
+        check(None, number("1714283798721"), "datetime", epoch);
+    }
+
+    #[test]
+    fn times_that_no_date_column_holds_are_refused_and_iso_texts_are_written_as_times() {
+        let date = logical(Type::Int32, DATE);
+        let year = "! a year before 0000 or after 9999";
+        check(Some(&date), Datum::Int32(i32::MAX), "date", &format!("{year} 5881580-07-11"));
+        check(Some(&date), Datum::Int32(-719_529), "date", &format!("{year} -0001-12-31"));
+        check(Some(&date), Datum::Int32(-719_528), "date", "\"0000-01-01\"");
+        check(Some(&date), Datum::Int32(i32::MAX), "string", "\"5881580-07-11\"");
+        let micro = logical(Type::Int64, "io.debezium.time.MicroTimestamp");
+        // PostgreSQL's infinity.
+        let at = Datum::Int64(9_223_372_036_825_200_000);
+        check(Some(&micro), at, "datetime", &format!("{year} 294247-01-10 04:00:25.200"));
+        let time = logical(Type::Int64, "io.debezium.time.MicroTime");
+        check(Some(&time), Datum::Int64(0), "datetime", "! it cannot hold a time of day");
+        let iso = |name: &str| logical(Type::String, &format!("io.debezium.time.{name}"));
+        let at = || Datum::text("2020-01-02T03:04:05.123456Z");
+        for schema in [Some(&iso("IsoTimestamp")), None] {
+            check(schema, at(), "datetime", "\"2020-01-02 03:04:05.123456\"");
+            check(schema, at(), "string", "\"2020-01-02T03:04:05.123456Z\"");
+        }
+        check(Some(&iso("IsoDate")), Datum::text("2020-01-02Z"), "date", "\"2020-01-02\"");
+        check(None, Datum::text("infinityZ"), "date", "! text that is no date infinity");
     }
 
     #[test]

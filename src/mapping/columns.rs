@@ -166,6 +166,16 @@ impl ColumnType {
         self.integer_range().is_some()
             || matches!(self, ColumnType::Float | ColumnType::Double | ColumnType::Decimal { .. })
     }
+
+    /// DATE and DATETIME.
+    pub fn is_time(&self) -> bool {
+        matches!(self, ColumnType::Date | ColumnType::DateTime)
+    }
+
+    /// ARRAY, MAP and STRUCT.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_))
+    }
 }
 
 struct Parser<'a> {

@@ -23,6 +23,8 @@ pub struct Layout {
     pub partial: bool,
     /// `strict_mode=false`, said explicitly: what a column cannot hold may become NULL.
     pub lenient: bool,
+    /// `strict_mode=true`: StarRocks refuses what a column cannot hold.
+    pub strict: bool,
 }
 
 impl Layout {
@@ -43,6 +45,7 @@ impl Layout {
             enclose: header("enclose").and_then(|text| text.bytes().next()),
             partial: is("partial_update", "true"),
             lenient: is("strict_mode", "false"),
+            strict: is("strict_mode", "true"),
         }
     }
 

@@ -275,6 +275,11 @@ impl fmt::Display for Reason {
 }
 
 impl Way {
+    /// Whether rows are the records' own bytes.
+    pub fn copies(&self) -> bool {
+        matches!(self, Way::CopyJson | Way::CopyLines)
+    }
+
     /// The way of a configuration's values.
     pub fn of(records: &Records, body: &Body, chain: &Chain) -> Way {
         if let Some((alias, class)) = chain.first_reader_of_values() {

@@ -22,7 +22,8 @@ use crate::mapping::maker::{
 };
 use crate::mapping::plan::Op;
 use crate::mapping::route;
-use fields::FieldUse;
+use crate::mapping::verdict::Sent;
+use fields::{FieldUse, Seeing};
 use judge::Judge;
 
 /// Everything that was seen.
@@ -350,15 +351,17 @@ impl Surveyor {
             }
         };
         let key = self.plain_key(&made.key);
-        let redact = self.wants.redact;
+        let copied = text.is_some() || self.survey.way.copies();
         let table = &mut self.survey.topics[at].tables[table];
+        let sent = Sent::of(&table.headers.layout, copied);
+        let seeing = Seeing { sent, redact: self.wants.redact };
         table.shape.see(value);
         table.shape.see_key(key.as_ref().unwrap_or(&made.key));
-        table.see(value, redact);
+        table.see(value, seeing);
         if let Datum::Map(_) | Datum::Struct(_) = value.datum {
             for path in table.headers.paths.clone() {
                 let (schema, datum) = fields::at_path(&path, value);
-                table.field(&path, schema, datum, false, redact);
+                table.field(&path, schema, datum, false, seeing);
             }
         }
     }

@@ -8,8 +8,9 @@ use crate::config::job::Body;
 use crate::data::{Datum, Logical, Schema, Value, json_text};
 use crate::mapping::cell::{self, Form, Misfit};
 use crate::mapping::columns::{Column, ColumnType};
-use crate::mapping::layout::OP;
+use crate::mapping::layout::{Layout, OP};
 use crate::mapping::plan::RowWriter;
+use crate::mapping::readable::{self, Unread};
 
 /// One field, one column, or both.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,18 +53,12 @@ pub enum Verdict {
 pub enum Doubt {
     /// No field feeds a column that takes no NULL.
     Unfed,
-    NoNumber,
-    NoDate,
-    /// 31 February.
-    NoDay,
-    NoTruth,
-    NoList,
-    NoObject,
-    EpochNumber,
+    /// Where StarRocks alone looks at it: NULL, or rounded.
+    Unread(Unread),
     TimeOfDay,
     Nanoseconds,
-    /// To so many digits after the point.
-    Rounded(u32),
+    /// NaN or Infinity in a FLOAT or DOUBLE.
+    NotFinite,
     Base64,
 }
 
@@ -71,22 +66,41 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Doubt::Unfed => f.write_str("no field feeds it: NULL, which it does not take"),
-            Doubt::NoNumber => f.write_str("text that is no number: StarRocks makes it NULL"),
-            Doubt::NoDate => f.write_str("text that is no date: StarRocks makes it NULL"),
-            Doubt::NoDay => f.write_str("a day that no calendar has: StarRocks makes it NULL"),
-            Doubt::NoTruth => {
-                f.write_str("text that is neither true nor false: StarRocks makes it NULL")
+            Doubt::Unread(Unread::Finer(scale)) => {
+                write!(f, "it is rounded to {scale} digits after the point")
             }
-            Doubt::NoList => f.write_str("text that is no list: StarRocks makes it NULL"),
-            Doubt::NoObject => f.write_str("text that is no object: StarRocks makes it NULL"),
-            Doubt::EpochNumber => f.write_str(
+            Doubt::Unread(Unread::EpochNumber) => f.write_str(
                 "an epoch number: StarRocks makes it NULL; TimestampConverter makes it a time",
             ),
+            Doubt::Unread(unread) => write!(f, "{unread}: StarRocks makes it NULL"),
             Doubt::TimeOfDay => f.write_str("the time of day is dropped"),
             Doubt::Nanoseconds => f.write_str("nanoseconds are cut to microseconds"),
-            Doubt::Rounded(scale) => write!(f, "it is rounded to {scale} digits after the point"),
+            Doubt::NotFinite => {
+                f.write_str("no finite number, which few clients of StarRocks read")
+            }
             Doubt::Base64 => f.write_str("bytes are loaded as base64 text"),
         }
+    }
+}
+
+/// How a value gets to StarRocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub form: Form,
+    /// Nothing here looks at it, or `strict_mode=false` lets all pass: StarRocks alone decides.
+    pub unseen: bool,
+    /// StarRocks rejects what it would make NULL otherwise.
+    pub strict: bool,
+}
+
+impl Sent {
+    /// `copied`: the rows are not made here.
+    pub fn of(layout: &Layout, copied: bool) -> Sent {
+        let form = match layout.body {
+            Body::Json => Form::Json,
+            Body::Csv { .. } => Form::Csv,
+        };
+        Sent { form, unseen: copied || layout.lenient, strict: layout.strict }
     }
 }
 
@@ -117,13 +131,15 @@ impl fmt::Display for Verdict {
 const SAMPLE: usize = 60;
 
 /// The lines of one record's value: the table's columns in order, then fields without a column.
-pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
+/// `copied`: the value's row is not made of it here.
+pub fn lines(writer: &RowWriter, value: &Value<'_>, copied: bool) -> Vec<FieldLine> {
     let fields = fields_of(value);
     let Some(table) = writer.table() else {
         let unknown = |field: &Field<'_, '_>| line(writer, Some(field), None, Verdict::Unknown);
         return fields.iter().map(unknown).collect();
     };
     let layout = writer.layout();
+    let sent = Sent::of(layout, copied);
     let mut by_name = HashMap::with_capacity(fields.len());
     for field in &fields {
         by_name.entry(field.name).or_insert(field);
@@ -134,7 +150,7 @@ pub fn lines(writer: &RowWriter, value: &Value<'_>) -> Vec<FieldLine> {
     for column in &table.columns {
         let verdict = match find(column) {
             _ if column.made_by_server => Verdict::MadeByServer,
-            Some(field) => judge(field, column, form(writer)),
+            Some(field) => judge(field, column, sent),
             None if column.nullable || layout.partial || layout.listed.is_some() => {
                 Verdict::NoField
             }
@@ -180,13 +196,6 @@ fn fields_of<'v, 'a>(value: &'v Value<'a>) -> Vec<Field<'v, 'a>> {
     }
 }
 
-fn form(writer: &RowWriter) -> Form {
-    match writer.layout().body {
-        Body::Json => Form::Json,
-        Body::Csv { .. } => Form::Csv,
-    }
-}
-
 fn line(
     writer: &RowWriter,
     field: Option<&Field<'_, '_>>,
@@ -195,8 +204,9 @@ fn line(
 ) -> FieldLine {
     let sample = field.map(|field| {
         let kind = column.map(|column| &column.kind);
+        let form = Sent::of(writer.layout(), false).form;
         let mut out = vec![];
-        if cell::write(&mut out, form(writer), field.schema, field.datum, kind).is_err() {
+        if cell::write(&mut out, form, field.schema, field.datum, kind).is_err() {
             out.clear();
             // As it is, where the column does not take it.
             let _ = json_text::write(&mut out, field.schema, field.datum, json_text::Times::Text);
@@ -246,12 +256,12 @@ pub fn of_value(
     schema: Option<&Schema>,
     datum: &Datum<'_>,
     column: &Column,
-    form: Form,
+    sent: Sent,
 ) -> Verdict {
-    judge(&Field { name: &column.name, schema, datum }, column, form)
+    judge(&Field { name: &column.name, schema, datum }, column, sent)
 }
 
-fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
+fn judge(field: &Field<'_, '_>, column: &Column, sent: Sent) -> Verdict {
     if field.datum.is_null() {
         return if column.nullable {
             Verdict::Fits
@@ -260,46 +270,18 @@ fn judge(field: &Field<'_, '_>, column: &Column, form: Form) -> Verdict {
         };
     }
     let mut out = vec![];
-    match cell::write(&mut out, form, field.schema, field.datum, Some(&column.kind)) {
-        Err(misfit) => Verdict::Misfit(misfit),
-        Ok(()) => match becomes_null(field, &column.kind, &out) {
-            Some(doubt) if column.nullable => Verdict::Doubtful(doubt),
-            Some(doubt) => {
-                Verdict::Misfit(Misfit::of(format!("{doubt}, which the column does not take")))
-            }
-            None => doubt(field, &column.kind, &out).map_or(Verdict::Fits, Verdict::Doubtful),
+    match cell::write(&mut out, sent.form, field.schema, field.datum, Some(&column.kind)) {
+        Err(misfit) => match misfit.unread.filter(|_| sent.unseen) {
+            Some(unread @ Unread::Finer(_)) => Verdict::Doubtful(Doubt::Unread(unread)),
+            Some(_) if sent.strict => Verdict::Misfit(misfit),
+            Some(unread) if column.nullable => Verdict::Doubtful(Doubt::Unread(unread)),
+            Some(unread) => Verdict::Misfit(Misfit::of(format!(
+                "{}, which the column does not take",
+                Doubt::Unread(unread)
+            ))),
+            None => Verdict::Misfit(misfit),
         },
-    }
-}
-
-/// Why StarRocks will read a value that is sent as NULL.
-fn becomes_null(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Doubt> {
-    let logical = field.schema.map_or(Logical::Plain, Schema::logical);
-    match (column, field.datum.as_str()) {
-        (kind, Some(text)) if kind.is_numeric() && text.trim().parse::<f64>().is_err() => {
-            Some(Doubt::NoNumber)
-        }
-        (ColumnType::Date | ColumnType::DateTime, Some(text)) if !begins_like_a_date(text) => {
-            Some(Doubt::NoDate)
-        }
-        (ColumnType::Date | ColumnType::DateTime, Some(text)) if !is_in_the_calendar(text) => {
-            Some(Doubt::NoDay)
-        }
-        (ColumnType::Boolean, Some(text)) if !is_truth_value(text) => Some(Doubt::NoTruth),
-        (ColumnType::Array(_), Some(text)) if !text.trim_start().starts_with('[') => {
-            Some(Doubt::NoList)
-        }
-        (ColumnType::Map(..) | ColumnType::Struct(_), Some(text))
-            if !text.trim_start().starts_with('{') =>
-        {
-            Some(Doubt::NoObject)
-        }
-        (ColumnType::Date | ColumnType::DateTime, None)
-            if logical == Logical::Plain && is_epoch(sent) =>
-        {
-            Some(Doubt::EpochNumber)
-        }
-        _ => None,
+        Ok(()) => doubt(field, &column.kind, &out).map_or(Verdict::Fits, Verdict::Doubtful),
     }
 }
 
@@ -317,12 +299,11 @@ fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Doub
         {
             Some(Doubt::Nanoseconds)
         }
-        (ColumnType::Decimal { scale, .. }, _) => {
-            let digits = String::from_utf8_lossy(sent);
-            let digits = digits.trim_matches('"');
-            let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
-            (fraction.trim_end_matches('0').len() > *scale as usize)
-                .then_some(Doubt::Rounded(*scale))
+        (ColumnType::Float | ColumnType::Double, _)
+            if std::str::from_utf8(sent)
+                .is_ok_and(|sent| readable::is_not_finite(sent.trim_matches('"'))) =>
+        {
+            Some(Doubt::NotFinite)
         }
         (ColumnType::Varbinary { .. } | ColumnType::Text { .. }, _)
             if matches!(field.datum, Datum::Bytes(_)) =>
@@ -331,37 +312,6 @@ fn doubt(field: &Field<'_, '_>, column: &ColumnType, sent: &[u8]) -> Option<Doub
         }
         _ => None,
     }
-}
-
-fn begins_like_a_date(text: &str) -> bool {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    matches!(digits, 4 if text[4..].starts_with(['-', '/'])) || matches!(digits, 8 | 14)
-}
-
-/// Whether the day that a text begins with exists; texts of another form are left to StarRocks.
-fn is_in_the_calendar(text: &str) -> bool {
-    let text = text.trim();
-    let (year, rest) = text.split_at_checked(4).unwrap_or((text, ""));
-    let mut parts = rest.split(|letter: char| !letter.is_ascii_digit()).skip(1);
-    let (Some(month), Some(day)) = (parts.next(), parts.next()) else { return true };
-    match (year.parse(), month.parse(), day.parse()) {
-        (Ok(year), Ok(month), Ok(day)) => jiff::civil::Date::new(year, month, day).is_ok(),
-        _ => true,
-    }
-}
-
-/// Words and numbers, in any case.
-fn is_truth_value(text: &str) -> bool {
-    let text = text.trim();
-    ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word))
-        || text.parse::<f64>().is_ok()
-}
-
-/// A number that is not the digits of a date (20240131) or of a time (20240131123456).
-fn is_epoch(sent: &[u8]) -> bool {
-    sent.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
-        && !matches!(sent.len(), 8 | 14)
 }
 
 #[cfg(test)]
@@ -373,12 +323,24 @@ mod tests {
     use crate::mapping::columns::{Table, TableKind};
     use crate::mapping::layout::Layout;
 
+    /// As copied rows are judged.
     fn told(columns: &[(&str, &str, bool)], json: &str) -> Vec<String> {
+        judged(columns, json, &[], true)
+    }
+
+    fn judged(
+        columns: &[(&str, &str, bool)],
+        json: &str,
+        headers: &[(&str, &str)],
+        copied: bool,
+    ) -> Vec<String> {
         let columns =
             columns.iter().map(|(name, kind, null)| Column::new(name, kind, *null, false));
         let table =
             Table { name: "t".into(), kind: TableKind::Duplicate, columns: columns.collect() };
-        let layout = Layout::of(&Body::Json, &[]);
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let layout = Layout::of(&Body::Json, &headers);
         let writer = RowWriter::new("t", layout, Some(Arc::new(table)), NewFields::Warn);
         let datum = crate::convert::json_reader::Reader::new(json).datum().expect("valid");
         let line = |line: FieldLine| {
@@ -390,7 +352,7 @@ mod tests {
                 line.verdict
             )
         };
-        lines(&writer, &Value::schemaless(datum)).into_iter().map(line).collect()
+        lines(&writer, &Value::schemaless(datum), copied).into_iter().map(line).collect()
     }
 
     #[test]
@@ -430,7 +392,7 @@ mod tests {
             ("f", "array<int>", true),
             ("g", "date", false),
         ];
-        let json = r#"{"a":"2024-02-31","b":"2024-2-29 10:00:00","c":"maybe","d":"TRUE","e":"no","f":"[1]","g":"2024-13-01"}"#;
+        let json = r#"{"a":"2024-02-31","b":"2024-2-29 10:00:00","c":"maybe","d":"TRUE","e":"no","f":[1],"g":"2024-13-01"}"#;
         assert_eq!(
             told(&columns, json),
             [
@@ -443,6 +405,28 @@ mod tests {
                 "g → g: does not fit: a day that no calendar has: StarRocks makes it NULL, which the column does not take",
             ]
         );
+    }
+
+    #[test]
+    fn what_starrocks_would_make_null_is_refused_where_rows_are_made_here() {
+        let columns = [("n", "int", true), ("d", "decimal(5,2)", true), ("at", "date", true)];
+        let json = r#"{"n":"x","d":1.234,"at":"soon"}"#;
+        let refused = [
+            "n → n: does not fit: text that is no number: x",
+            "d → d: does not fit: more than 2 digits after the point: 1.234",
+            "at → at: does not fit: text that is no date: soon",
+        ];
+        assert_eq!(judged(&columns, json, &[], false), refused);
+        let left = [
+            "n → n: text that is no number: StarRocks makes it NULL",
+            "d → d: it is rounded to 2 digits after the point",
+            "at → at: text that is no date: StarRocks makes it NULL",
+        ];
+        assert_eq!(judged(&columns, json, &[("strict_mode", "false")], false), left);
+        assert_eq!(judged(&columns, json, &[], true), left);
+        // StarRocks then rejects the row itself, but for the digits.
+        let strict = judged(&columns, json, &[("strict_mode", "true")], true);
+        assert_eq!(strict, [refused[0], left[1], refused[2]]);
     }
 
     #[test]

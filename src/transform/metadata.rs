@@ -18,6 +18,8 @@ enum Source {
     Partition,
     Offset,
     Timestamp,
+    /// The timestamp as a time, also where no schema says that the number is one.
+    Instant,
     Static(String),
     /// The key, whole.
     Key,
@@ -50,7 +52,7 @@ impl NewField {
             Source::Topic | Source::Static(_) => SchemaDef::new(Type::String),
             Source::Partition => SchemaDef::new(Type::Int32),
             Source::Offset => SchemaDef::new(Type::Int64),
-            Source::Timestamp => SchemaDef::new(Type::Int64).named(TIMESTAMP, 1),
+            Source::Timestamp | Source::Instant => SchemaDef::new(Type::Int64).named(TIMESTAMP, 1),
             Source::Key => record.key.schema.as_ref().map_or_else(text, Schema::to_def),
             Source::Header(_) => text(),
             Source::Headers => {
@@ -69,7 +71,12 @@ impl NewField {
             Source::Topic => Datum::text(record.topic.to_string()),
             Source::Partition => Datum::Int32(record.partition as i32),
             Source::Offset => Datum::Int64(record.offset.0 as i64),
-            Source::Timestamp => record.timestamp.map_or(Datum::Null, Datum::Int64),
+            Source::Instant if schema.is_none() => {
+                record.timestamp.map_or(Datum::Null, Datum::Instant)
+            }
+            Source::Timestamp | Source::Instant => {
+                record.timestamp.map_or(Datum::Null, Datum::Int64)
+            }
             Source::Static(text) => Datum::text(text.clone()),
             Source::Key if schema.is_none() || record.key.schema.is_some() => {
                 record.key.datum.clone()
@@ -133,7 +140,8 @@ impl Inserter {
             for field in fields {
                 let value = field.value(record, None);
                 // Without a schema a missing time leaves no field.
-                if field.source == Source::Timestamp && value.is_null() {
+                let is_time = matches!(field.source, Source::Timestamp | Source::Instant);
+                if is_time && value.is_null() {
                     continue;
                 }
                 let entries = map_of(&mut self.side.of(record).datum, PURPOSE)?;
@@ -223,7 +231,7 @@ impl Metadata {
             ("topic.field", Source::Topic),
             ("partition.field", Source::Partition),
             ("offset.field", Source::Offset),
-            ("timestamp.field", Source::Timestamp),
+            ("timestamp.field", Source::Instant),
             ("key.field", Source::Key),
             ("headers.field", Source::Headers),
         ] {

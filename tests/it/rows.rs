@@ -216,6 +216,54 @@ fn a_value_that_its_column_cannot_hold_names_the_column() {
     );
 }
 
+#[test]
+fn text_that_starrocks_would_make_null_is_refused_by_name_where_rows_are_made_here() {
+    let transform = "transforms=c\ntransforms.c.type=org.apache.kafka.connect.transforms.InsertField$Value\n\
+        transforms.c.offset.field=o\n";
+    let plain = format!("{PLAIN}{transform}");
+    let columns = "id int key, n int, d decimal(6,2), b boolean, at datetime, l array<int>";
+    let refused = |column: &str, why: &str| {
+        format!(
+            "TASK_PUT: a record cannot become a row of table `t`: a value does not fit column {column} of `t`: {why}"
+        )
+    };
+    let (word, digits) = (r#"{"id":1,"n":"many"}"#, r#"{"id":1,"d":1.005}"#);
+    check(
+        Bench::new(&plain).duplicate(columns),
+        &[
+            (value(word), &refused("`n` (INT)", "text that is no number: many")),
+            (
+                value(digits),
+                &refused("`d` (DECIMAL(6,2))", "more than 2 digits after the point: 1.005"),
+            ),
+            (
+                value(r#"{"id":1,"b":"maybe"}"#),
+                &refused("`b` (BOOLEAN)", "text that is neither true nor false: maybe"),
+            ),
+            (
+                value(r#"{"id":1,"at":"infinity"}"#),
+                &refused("`at` (DATETIME)", "text that is no date: infinity"),
+            ),
+            (value(r#"{"id":1,"l":"x"}"#), &refused("`l` (ARRAY<INT>)", "text that is no list: x")),
+            (
+                value(
+                    r#"{"id":1,"n":" +5 ","d":"1.50","b":"TRUE","at":"2020-01-02T03:04:05Z","l":[1]}"#,
+                ),
+                r#"t: {"id":1,"n":" +5 ","d":"1.50","b":"TRUE","at":"2020-01-02 03:04:05","l":[1],"o":42}"#,
+            ),
+        ],
+    );
+    // Whoever wants NULL says so.
+    check(
+        Bench::new(&format!("{plain}sink.properties.strict_mode=false\n")).duplicate(columns),
+        &[
+            (value(word), r#"t: {"id":1,"n":"many","o":42}"#),
+            (value(digits), r#"t: {"id":1,"d":1.005,"o":42}"#),
+        ],
+    );
+    check(Bench::new(PLAIN).duplicate(columns), &[(value(word), r#"t: {"id":1,"n":"many"}"#)]);
+}
+
 const RECIPE: &str = "transforms=addfield,unwrap\n\
     transforms.addfield.type=com.starrocks.connector.kafka.transforms.AddOpFieldForDebeziumRecord\n\
     transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState\n\
@@ -424,7 +472,17 @@ fn what_kafka_knows_of_a_record_becomes_columns() {
     check(
         Bench::new(&format!("{PLAIN}{metadata}"))
             .duplicate("a int, tp string, p int, o bigint, at datetime, k json, h string"),
-        &[(given, r#"t: {"a":1,"tp":"t","p":3,"o":42,"at":1700000000123,"k":{"id":1},"h":"abc"}"#)],
+        &[(
+            given,
+            r#"t: {"a":1,"tp":"t","p":3,"o":42,"at":"2023-11-14 22:13:20.123","k":{"id":1},"h":"abc"}"#,
+        )],
+    );
+    check(
+        Bench::new(&format!("{PLAIN}{metadata}")).duplicate("a int, at bigint"),
+        &[(
+            keyed("1", Some(r#"{"a":1}"#)),
+            r#"t: {"a":1,"tp":"t","p":3,"o":42,"at":1700000000123,"k":1,"h":null}"#,
+        )],
     );
 }
 

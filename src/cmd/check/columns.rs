@@ -19,6 +19,7 @@ use crate::kafka::probe::timed;
 use crate::kafka::sample::{self, Sampled, Take, Taken};
 use crate::mapping::cell::Misfit;
 use crate::mapping::maker::{Lookup, RawRecord, Refusal, RowMaker, Sources, Tables};
+use crate::mapping::readable::Unread;
 use crate::mapping::verdict::{self, Doubt, FieldLine, Verdict as Meets};
 use crate::record::Offset;
 use crate::registry::Registry;
@@ -256,6 +257,7 @@ impl Compared {
         }
         let Ok(table) = maker.table_of(&record.topic) else { return };
         let name = maker.table_name(table).to_string();
+        let copies = maker.way().copies();
         let writer = maker.writer(table);
         let seen = self.tables.entry(name).or_default();
         seen.rows += 1;
@@ -275,10 +277,10 @@ impl Compared {
         }
         let lines = match (is_text, text, &record.value.datum) {
             (true, Some(json), _) => match json.convert(raw.value) {
-                Ok(value) => verdict::lines(writer, &value),
+                Ok(value) => verdict::lines(writer, &value, true),
                 Err(failure) => {
                     let why = "it is not one JSON object".to_owned();
-                    let misfit = Misfit { why, value: Some(failure.message) };
+                    let misfit = Misfit { value: Some(failure.message), ..Misfit::of(why) };
                     return seen.misfit("value", misfit, None, place);
                 }
             },
@@ -289,11 +291,12 @@ impl Compared {
             (false, _, Datum::Array(items)) => {
                 let of = record.value.schema.as_ref().and_then(|schema| schema.items.clone());
                 let each = items.iter().flat_map(|item| {
-                    verdict::lines(writer, &Value { schema: of.clone(), datum: item.clone() })
+                    let value = Value { schema: of.clone(), datum: item.clone() };
+                    verdict::lines(writer, &value, copies)
                 });
                 each.collect()
             }
-            (false, _, _) => verdict::lines(writer, &record.value),
+            (false, _, _) => verdict::lines(writer, &record.value, copies),
         };
         lines.iter().for_each(|line| seen.add(line, place));
     }
@@ -513,21 +516,27 @@ fn other_letters(subject: &str, pairs: &[(&str, &str)]) -> Option<Line> {
 fn mended(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::Unfed => "give it a value: `InsertField$Value`",
-        Doubt::NoNumber => {
+        Doubt::Unread(Unread::NoNumber) => {
             "send a number, or make the column VARCHAR; `sink.properties.strict_mode=true` refuses such rows"
         }
-        Doubt::NoDay | Doubt::NoTruth | Doubt::NoList | Doubt::NoObject => {
-            "mend it at its source; `sink.properties.strict_mode=true` refuses such rows"
-        }
-        Doubt::NoDate => {
+        Doubt::Unread(
+            Unread::NoDay
+            | Unread::NoClock
+            | Unread::NoYear
+            | Unread::NoTruth
+            | Unread::NoList
+            | Unread::NoObject,
+        ) => "mend it at its source; `sink.properties.strict_mode=true` refuses such rows",
+        Doubt::Unread(Unread::NoDate) => {
             "`TimestampConverter$Value` reads other forms; `sink.properties.strict_mode=true` refuses such rows"
         }
-        Doubt::EpochNumber => {
+        Doubt::Unread(Unread::EpochNumber) => {
             "`TimestampConverter$Value` makes it a time; `sink.properties.strict_mode=true` refuses such rows"
         }
+        Doubt::Unread(Unread::Finer(_)) => "a DECIMAL column with a greater scale keeps them all",
         Doubt::TimeOfDay => "a DATETIME column keeps it",
         Doubt::Nanoseconds => "a BIGINT column keeps them all, as a number",
-        Doubt::Rounded(_) => "a DECIMAL column with a greater scale keeps them all",
+        Doubt::NotFinite => "make it null at its source, or send it to a VARCHAR column",
         Doubt::Base64 => {
             "expect base64 in the column, or decode it by an expression in `sink.properties.columns`"
         }

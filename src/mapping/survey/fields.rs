@@ -2,11 +2,10 @@
 
 use crate::data::json_text::{self, Times};
 use crate::data::{Datum, Schema, Value};
-use crate::mapping::cell::Form;
 use crate::mapping::layout::OP;
 use crate::mapping::maker::Lookup;
 use crate::mapping::survey::TableUse;
-use crate::mapping::verdict::{self, Verdict};
+use crate::mapping::verdict::{self, Sent, Verdict};
 
 /// Longest value kept of one field.
 const SAMPLE_LETTERS: usize = 200;
@@ -24,26 +23,35 @@ pub(super) struct FieldUse {
     pub(super) doubts: u64,
     pub(super) first_doubt: Option<String>,
 }
+
+/// How a value is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seeing {
+    pub(super) sent: Sent,
+    /// Keep no value.
+    pub(super) redact: bool,
+}
+
 impl TableUse {
-    pub(super) fn see(&mut self, value: &Value<'_>, redact: bool) {
+    pub(super) fn see(&mut self, value: &Value<'_>, seen: Seeing) {
         match (&value.schema, &value.datum) {
             (Some(schema), Datum::Struct(values)) => {
                 let deletes =
                     says_delete(|name| schema.field_at(name).and_then(|at| values.get(at)));
                 for (field, datum) in schema.fields.iter().zip(values) {
-                    self.field(&field.name, Some(&field.schema), datum, deletes, redact);
+                    self.field(&field.name, Some(&field.schema), datum, deletes, seen);
                 }
             }
             (_, Datum::Map(entries)) => {
                 let deletes = says_delete(|name| value.datum.member(name));
                 for (name, datum) in entries {
-                    self.field(name.as_str().unwrap_or_default(), None, datum, deletes, redact);
+                    self.field(name.as_str().unwrap_or_default(), None, datum, deletes, seen);
                 }
             }
             (schema, Datum::Array(items)) => {
                 let of = schema.as_ref().and_then(|schema| schema.items.clone());
                 for item in items {
-                    self.see(&Value { schema: of.clone(), datum: item.clone() }, redact);
+                    self.see(&Value { schema: of.clone(), datum: item.clone() }, seen);
                 }
             }
             _ => {}
@@ -56,7 +64,7 @@ impl TableUse {
         schema: Option<&Schema>,
         datum: &Datum<'_>,
         deletes: bool,
-        redact: bool,
+        seen: Seeing,
     ) {
         let column = match &self.lookup {
             Lookup::Known(table) => self.places.get(name).map(|&at| &table.columns[at]),
@@ -65,7 +73,7 @@ impl TableUse {
         // A row that deletes needs its key and nothing else.
         let judged = column
             .filter(|column| column.key || !deletes)
-            .map(|column| verdict::of_value(schema, datum, column, Form::Json));
+            .map(|column| verdict::of_value(schema, datum, column, seen.sent));
         let at = self.field_places.get(name).copied().unwrap_or_else(|| {
             self.field_places.insert(name.to_owned(), self.fields.len());
             self.fields.push(FieldUse {
@@ -87,13 +95,13 @@ impl TableUse {
         if field.kind.is_empty() || field.kind == "null" {
             field.kind = kind_of(schema, datum);
         }
-        if field.sample.is_none() && !datum.is_null() && !redact {
+        if field.sample.is_none() && !datum.is_null() && !seen.redact {
             field.sample = Some(shown(schema, datum));
         }
         match judged {
             Some(Verdict::Misfit(misfit)) => {
                 field.misfits += 1;
-                let why = || if redact { misfit.why.clone() } else { misfit.to_string() };
+                let why = || if seen.redact { misfit.why.clone() } else { misfit.to_string() };
                 field.first_misfit.get_or_insert_with(why);
             }
             Some(Verdict::Doubtful(doubt)) => {

@@ -101,6 +101,19 @@ pub(super) const CASES: &[Case] = &[
         "do not fit `id int`",
         "--on-error dlq",
     ),
+    refused(
+        "text for a nullable DOUBLE, where rows are made here",
+        || {
+            let mut stage = of(r#"{"id":1,"city":"Oslo","price":"cheap"}"#);
+            stage
+                .set("transforms", "o")
+                .set("transforms.o.type", "org.apache.kafka.connect.transforms.InsertField$Value")
+                .set("transforms.o.offset.field", "small");
+            add_column(stage, "price DOUBLE")
+        },
+        "do not fit `price double`",
+        "--on-error dlq",
+    ),
     doubtful(
         "an epoch number for a DATETIME",
         || of(r#"{"id":1,"at":1700000000123}"#),

@@ -262,15 +262,15 @@ impl Unwrap {
         let op = plan.op.and_then(|at| values[at].as_str()).unwrap_or_default();
         let deletes = null(&plan.after);
         let imageless = deletes && null(&plan.before);
-        if op == "t" {
-            return Ok(Step::Drop(Why::Truncate));
-        }
         // An envelope whose rows are gone, by a Flatten before, is no event without row.
         let missing = [("after", &plan.after), ("before", &plan.before)];
-        let asked = if deletes { &missing[..] } else { &missing[..1] };
+        let asked = if deletes && op != "t" { &missing[..] } else { &missing[..1] };
         if let Some((name, _)) = asked.iter().find(|(_, row)| row.is_none()) {
             let why = format!("Unknown field: {name}");
             return Err(Failure::new(Exception::IllegalArgument, why));
+        }
+        if op == "t" {
+            return Ok(Step::Drop(Why::Truncate));
         }
         if imageless && op != "d" {
             return Ok(Step::Drop(Why::NoRow));
@@ -298,6 +298,12 @@ impl Unwrap {
             route(&mut record.topic, field, &columns[at])?;
         }
         if deletes {
+            // A header that is no list matters only where a row loses fields.
+            if self.on_delete != OnDelete::Rewrite
+                && let Ok(Some(names)) = self.dropped_names(&record.headers)
+            {
+                self.drop_from_key(&names, &mut record.key)?;
+            }
             match self.on_delete {
                 OnDelete::Null => {
                     record.value = Value::new(row.given.clone(), Datum::Null);
@@ -332,10 +338,8 @@ impl Unwrap {
                 full
             }
         };
-        if let (Some(names), true) = (&dropped, self.drop_from_key)
-            && let Some(key) = &record.key.schema
-        {
-            record.key.schema = Some(self.without(names, &key.clone(), &mut record.key.datum)?);
+        if let Some(names) = &dropped {
+            self.drop_from_key(names, &mut record.key)?;
         }
         let columns = struct_of(&mut image, "row")?;
         if self.on_delete == OnDelete::Rewrite {
@@ -363,6 +367,14 @@ impl Unwrap {
                 other.java_class()
             ))),
         }
+    }
+
+    /// The same for the key, where that is asked for; one that is no row keeps what it is.
+    fn drop_from_key(&self, names: &[String], key: &mut Value<'_>) -> Result<(), Failure> {
+        if let (true, Some(schema)) = (self.drop_from_key, &key.schema) {
+            key.schema = Some(self.without(names, &schema.clone(), &mut key.datum)?);
+        }
+        Ok(())
     }
 
     /// Removes the named columns, only optional ones if the schema must stay compatible.

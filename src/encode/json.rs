@@ -37,6 +37,17 @@ pub enum What {
     NotUtf8,
 }
 
+/// What an object says of the operation that it is, as far as its bytes tell at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// No operation: an upsert.
+    Nothing,
+    /// `__op` as StarRocks reads it: 0, or 1 for a delete.
+    Number { deletes: bool },
+    /// Something else stands there: the members must be read.
+    More,
+}
+
 /// Reused from record to record.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -50,6 +61,9 @@ pub struct Scratch {
     unlike: Vec<u64>,
     escaped_name: bool,
     high_bit: bool,
+    /// Where the values of the members `__op` and `__deleted` begin.
+    op: Option<usize>,
+    deleted: Option<usize>,
 }
 
 /// Checks one record.
@@ -184,14 +198,23 @@ fn member_name(text: &[u8], at: usize, scratch: &mut Scratch) -> Result<usize, N
         return Err(NotJson { what: What::Expected("a member name in quotes"), at });
     }
     let (end, escaped) = string(text, at, scratch)?;
-    if scratch.open.len() == 1 {
+    let is_top = scratch.open.len() == 1;
+    if is_top {
         scratch.note_name(text, at + 1, end - 1, escaped);
     }
     let colon = blanks(text, end);
     if text.get(colon) != Some(&b':') {
         return Err(NotJson { what: What::Expected("`:`"), at: colon });
     }
-    Ok(blanks(text, colon + 1))
+    let value = blanks(text, colon + 1);
+    if is_top && text[at..].starts_with(b"\"__") {
+        match &text[at + 1..end - 1] {
+            b"__op" => scratch.op = Some(value),
+            b"__deleted" => scratch.deleted = Some(value),
+            _ => {}
+        }
+    }
+    Ok(value)
 }
 
 #[inline]
@@ -318,6 +341,26 @@ impl Scratch {
         self.hashes.clear();
         self.escaped_name = false;
         self.high_bit = false;
+        (self.op, self.deleted) = (None, None);
+    }
+
+    /// What the object says that was checked last, in the record it was found in.
+    pub fn says(&self, record: &[u8]) -> Says {
+        let is = |at: usize, value: &[u8]| {
+            let rest = record[at..].strip_prefix(value);
+            rest.is_some_and(|rest| {
+                matches!(rest.first(), Some(b',' | b'}' | b' ' | b'\t'..=b'\r'))
+            })
+        };
+        match (self.op, self.deleted) {
+            _ if self.escaped_name => Says::More,
+            (Some(at), _) if is(at, b"0") || is(at, b"\"0\"") => Says::Number { deletes: false },
+            (Some(at), _) if is(at, b"1") || is(at, b"\"1\"") => Says::Number { deletes: true },
+            (Some(_), _) => Says::More,
+            (None, None) => Says::Nothing,
+            (None, Some(at)) if is(at, b"false") || is(at, b"\"false\"") => Says::Nothing,
+            (None, Some(_)) => Says::More,
+        }
     }
 
     #[inline]
@@ -458,6 +501,32 @@ mod tests {
         let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         good(&deep(100));
         bad(deep(1000).as_bytes(), "nested deeper than 1000 at column 1005");
+    }
+
+    #[test]
+    fn what_an_object_says_of_its_operation_is_seen_on_the_way() {
+        let says = |record: &str| {
+            let mut scratch = Scratch::default();
+            check(record.as_bytes(), &mut scratch).expect("an object");
+            scratch.says(record.as_bytes())
+        };
+        let number = |deletes| Says::Number { deletes };
+        assert_eq!(says(r#"{"a":1,"b":{"__op":1,"__deleted":true}}"#), Says::Nothing);
+        assert_eq!(says(r#"{"__op":0}"#), number(false));
+        assert_eq!(says(r#" {"a":[1], "__op" : "1" }"#), number(true));
+        assert_eq!(says(r#"{"__deleted":"true","__op":0}"#), number(false));
+        assert_eq!(says(r#"{"__deleted":"false"}"#), Says::Nothing);
+        assert_eq!(says(r#"{"__deleted":false,"a":1}"#), Says::Nothing);
+        for more in [
+            r#"{"__op":"delete"}"#,
+            r#"{"__op":10}"#,
+            r#"{"__op":null}"#,
+            r#"{"__deleted":"true"}"#,
+            r#"{"__deleted":true}"#,
+            r#"{"\u005f_op":1}"#,
+        ] {
+            assert_eq!(says(more), Says::More, "{more}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Layout {
     pub listed: Option<Vec<String>>,
     /// That header as it was said.
     columns: Option<String>,
+    /// That header computes the operation, so `__op` of a row is not asked.
+    pub computes_op: bool,
     /// `jsonpaths` or `json_root`: members are found by path, so their names are no columns'.
     pub by_path: bool,
     pub separator: Vec<u8>,
@@ -40,6 +42,9 @@ impl Layout {
             body: body.clone(),
             listed: header("columns").map(plain_names),
             columns: header("columns").map(str::to_owned),
+            computes_op: header("columns").is_some_and(|columns| {
+                derived_columns(columns).iter().any(|(name, _)| name.eq_ignore_ascii_case(OP))
+            }),
             by_path: header("jsonpaths").is_some() || header("json_root").is_some(),
             separator: header("column_separator").map_or_else(|| b"\t".to_vec(), delimiter),
             enclose: header("enclose").and_then(|text| text.bytes().next()),

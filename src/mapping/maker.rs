@@ -13,7 +13,6 @@ use std::sync::Arc;
 use crate::config::job::{
     Body, Format, Job, NewFields, Records, Routes, TableHeaders, Tombstones, ValueKind,
 };
-use crate::convert::json_reader::Reader;
 use crate::convert::{self, Converter, Payload, SchemaSource, Side};
 use crate::data::{ConnectRecord, Datum, Exception, Failure, Header, Value};
 use crate::encode::csv::Lines;
@@ -21,7 +20,7 @@ use crate::encode::json::{self, Found, NotJson, Scratch, What};
 use crate::error::{Kind, Problem};
 use crate::mapping::columns::Table;
 use crate::mapping::layout::Layout;
-use crate::mapping::plan::{NewField, Op, RowWriter, Unfit};
+use crate::mapping::plan::{Copied, NewField, Op, RowWriter, Unfit};
 use crate::mapping::route;
 use crate::record::Offset;
 use crate::transform::{Chain, Outcome, Reads, StageError, Why};
@@ -56,6 +55,11 @@ pub trait Tables: Send + Sync + fmt::Debug {
     /// The problem: nobody could be asked.
     fn find(&self, table: &str) -> Result<Lookup, Problem>;
 
+    /// Whether anybody is asked at all.
+    fn are_asked(&self) -> bool {
+        true
+    }
+
     /// The table as it is now, if it is no longer `known`. Asked when a record does not fit; an answer
     /// may be as old as a few seconds.
     fn changed(&self, _known: &Arc<Table>) -> Option<Arc<Table>> {
@@ -70,6 +74,10 @@ pub struct NoTables;
 impl Tables for NoTables {
     fn find(&self, _: &str) -> Result<Lookup, Problem> {
         Ok(Lookup::Hidden)
+    }
+
+    fn are_asked(&self) -> bool {
+        false
     }
 }
 
@@ -330,20 +338,6 @@ struct Slot {
 }
 
 impl Slot {
-    /// A copied row that says it is a delete must not become a row of a table that knows none.
-    #[inline]
-    fn refuse_delete(&self, row: &[u8]) -> Step<()> {
-        if self.writer.knows_deletes() || memchr::memmem::find(row, b"\"__op\"").is_none() {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(row);
-        let Ok(datum) = Reader::new(&text).datum() else { return Ok(()) };
-        match self.writer.refused_delete(&datum) {
-            Some(unfit) => Err(unfit_refusal(&self.name, unfit).into()),
-            None => Ok(()),
-        }
-    }
-
     /// Takes over what became of the table meanwhile; false if it is as it was.
     fn follow(&mut self, tables: &dyn Tables) -> bool {
         let changed = self.writer.table().and_then(|known| tables.changed(known));
@@ -569,7 +563,8 @@ impl RowMaker {
                     Lookup::Missing(words) => (None, Some(words)),
                 };
                 let layout = Layout::of(&self.format.body, &self.target.of(name));
-                let writer = RowWriter::new(name, layout, table, self.new_fields);
+                let writer = RowWriter::new(name, layout, table, self.new_fields)
+                    .offline(!self.tables.are_asked());
                 self.slots.push(Slot { name: name.into(), writer, missing });
                 self.slots.len() - 1
             }
@@ -596,39 +591,58 @@ impl RowMaker {
             return Ok(None);
         }
         match json::check(value, &mut self.out.json) {
-            Ok(Found::Object(row)) => {
-                self.slots[table].refuse_delete(row)?;
-                let start = row.as_ptr() as usize - value.as_ptr() as usize;
-                let range = start..start + row.len();
-                let mark = Mark { table, op: Op::Upsert, rows: 1, of_value: true, range };
-                self.out.marks.push(mark);
-                Ok(None)
-            }
-            Ok(Found::RepeatedMember(row)) => {
-                self.slots[table].refuse_delete(row)?;
-                let start = self.out.scratch.len();
-                json::deduplicate(row, &mut self.out.scratch);
-                self.out.mark_scratch(table, Op::Upsert, start, 1);
-                Ok(None)
-            }
+            Ok(found) => self.copy_object(found, value, true, table).map(|()| None),
             Err(NotJson { what: What::Array, .. }) => self.copy_elements(value, table),
             Err(error) => Err(self.not_an_object(&error).into()),
         }
     }
 
+    /// One object that was just checked, `text` and nothing else. `is_value`: the record's own value.
+    #[inline]
+    fn copy_object(
+        &mut self,
+        found: Found<'_>,
+        text: &[u8],
+        is_value: bool,
+        table: usize,
+    ) -> Step<()> {
+        let slot = &self.slots[table];
+        let (Found::Object(row) | Found::RepeatedMember(row)) = found;
+        let copied = slot.writer.copied(row, self.out.json.says(text));
+        let op = match copied.map_err(|unfit| unfit_refusal(&slot.name, unfit))? {
+            Copied::AsItIs(op) => op,
+            Copied::Anew(members) => {
+                return self.write_value(&Value::schemaless(members), table);
+            }
+        };
+        let start = self.out.scratch.len();
+        match found {
+            Found::Object(row) if is_value => {
+                let start = row.as_ptr() as usize - text.as_ptr() as usize;
+                let range = start..start + row.len();
+                self.out.marks.push(Mark { table, op, rows: 1, of_value: true, range });
+                return Ok(());
+            }
+            Found::Object(row) => self.out.scratch.extend_from_slice(row),
+            Found::RepeatedMember(row) => json::deduplicate(row, &mut self.out.scratch),
+        }
+        self.out.mark_scratch(table, op, start, 1);
+        Ok(())
+    }
+
     /// An array of objects: each is a row.
     fn copy_elements(&mut self, value: &[u8], table: usize) -> Step<Option<Skip>> {
         let mut count = 0;
+        let mut halt = Ok(());
         let walked = json::elements(value, |element| {
             count += 1;
-            let start = self.out.scratch.len();
-            match json::check(element, &mut self.out.json)? {
-                Found::Object(row) => self.out.scratch.extend_from_slice(row),
-                Found::RepeatedMember(row) => json::deduplicate(row, &mut self.out.scratch),
+            let found = json::check(element, &mut self.out.json)?;
+            if halt.is_ok() {
+                halt = self.copy_object(found, element, false, table);
             }
-            self.out.mark_scratch(table, Op::Upsert, start, 1);
             Ok(())
         });
+        halt?;
         match walked {
             Ok(()) if count == 0 => Ok(Some(Skip::NoElements)),
             Ok(()) => Ok(None),
@@ -800,8 +814,8 @@ impl RowMaker {
     }
 
     fn write_text(&mut self, text: &str, table: usize) -> Step<Option<Skip>> {
-        let start = self.out.scratch.len();
         if let Some(lines) = &self.lines {
+            let start = self.out.scratch.len();
             if text.is_empty() {
                 return Err(self.empty_line().into());
             }
@@ -813,12 +827,9 @@ impl RowMaker {
             return Ok(None);
         }
         match json::check(text.as_bytes(), &mut self.out.json) {
-            Ok(Found::Object(row)) => self.out.scratch.extend_from_slice(row),
-            Ok(Found::RepeatedMember(row)) => json::deduplicate(row, &mut self.out.scratch),
-            Err(error) => return Err(self.not_an_object(&error).into()),
+            Ok(found) => self.copy_object(found, text.as_bytes(), false, table).map(|()| None),
+            Err(error) => Err(self.not_an_object(&error).into()),
         }
-        self.out.mark_scratch(table, Op::Upsert, start, 1);
-        Ok(None)
     }
 
     // ---- deletes ----

@@ -6,7 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::job::{Body, NewFields};
+use crate::convert::json_reader::Reader;
 use crate::data::{Datum, Logical, PlanCache, Schema, Type, Value, json_text};
+use crate::encode::json::Says;
 use crate::mapping::cell::{self, Form, Misfit};
 use crate::mapping::columns::{Table, TableKind};
 use crate::mapping::layout::{Layout, OP};
@@ -19,6 +21,15 @@ const DELETED: &str = "__deleted";
 pub enum Op {
     Upsert,
     Delete,
+}
+
+/// What becomes of a ready-made JSON object.
+#[derive(Debug)]
+pub enum Copied<'r> {
+    /// StarRocks reads its operation as it is meant.
+    AsItIs(Op),
+    /// Its operation is said in words that StarRocks does not know: its members, to be written anew.
+    Anew(Datum<'r>),
 }
 
 /// Why a value is no row of its table.
@@ -65,6 +76,8 @@ pub struct RowWriter {
     extras: Option<HashSet<String>>,
     /// Those of them that nobody was told of.
     news: Vec<NewField>,
+    /// StarRocks is not asked: rows are shown, none is sent.
+    offline: bool,
 }
 
 /// A field that appeared and that no column has.
@@ -182,7 +195,13 @@ impl RowWriter {
             new_fields,
             extras: None,
             news: vec![],
+            offline: false,
         }
+    }
+
+    /// For people who want to see rows without StarRocks.
+    pub fn offline(self, offline: bool) -> RowWriter {
+        RowWriter { offline, ..self }
     }
 
     /// Fields that appeared since this was asked last and that no column has.
@@ -218,8 +237,16 @@ impl RowWriter {
     }
 
     /// Appends the row that deletes what a record's key names. A key that is no struct or map is the
-    /// value of the table's only key column.
+    /// value of the table's only key column; text that is a JSON object with the key columns is that.
     pub fn delete(&mut self, key: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+        if let Datum::String(text) = &key.datum
+            && let Some(members) = self.json_key(text)?
+        {
+            let key = Value::schemaless(members);
+            return self
+                .guarded(out, |writer, out| writer.row(&key, Some(Op::Delete), out))
+                .map(drop);
+        }
         let (name, columns) = match (&key.datum, &self.table) {
             (Datum::Null, _) => return Err(self.no_key("the record has no key")),
             (Datum::Struct(_) | Datum::Map(_), _) => {
@@ -240,6 +267,30 @@ impl RowWriter {
         let entries = vec![(Datum::text(name), key.datum.clone())];
         let key = Value::schemaless(Datum::Map(entries));
         self.guarded(out, |writer, out| writer.row(&key, Some(Op::Delete), out)).map(drop)
+    }
+
+    /// The object that a key's text is: read as text it would be deleted under a name that no row has,
+    /// without a word. Other JSON is refused for the same reason; plain text is a key.
+    fn json_key<'k>(&self, text: &'k str) -> Result<Option<Datum<'k>>, Unfit> {
+        let is_quoted = |text: &str| text.len() > 1 && text.starts_with('"') && text.ends_with('"');
+        let text = text.trim();
+        if !text.starts_with('{') && !is_quoted(text) {
+            return Ok(None);
+        }
+        let Ok(datum) = Reader::new(text).datum() else { return Ok(None) };
+        let has = |column: &str| datum.member(column).is_some();
+        let has_all = match &self.table {
+            Some(table) => table.keys().all(|key| has(&key.name)),
+            None => !has("payload"),
+        };
+        if matches!(datum, Datum::Map(_)) && has_all {
+            return Ok(Some(datum));
+        }
+        Err(self.no_key(
+            "the record's key is JSON, read as plain text; \
+             `key.converter=org.apache.kafka.connect.json.JsonConverter` reads it \
+             (`key.converter.schemas.enable=false` where it brings no schema)",
+        ))
     }
 
     fn no_key(&self, why: &str) -> Unfit {
@@ -320,9 +371,10 @@ impl RowWriter {
                     plan.op = Some(at);
                     Use::Operation
                 }
-                (DELETED, None) if self.table.is_some() && !self.layout.by_path => {
+                (DELETED, None) if !self.layout.by_path => {
                     plan.deleted = Some(at);
-                    Use::Operation
+                    // A table that is not shown may have such a column.
+                    if self.table.is_some() { Use::Operation } else { Use::Extra }
                 }
                 _ => Use::Extra,
             };
@@ -419,30 +471,73 @@ impl RowWriter {
         ))
     }
 
-    /// Why a ready-made row may not go to this table: it says that it is a delete, and the table knows
-    /// none.
-    pub fn refused_delete(&self, row: &Datum<'_>) -> Option<Unfit> {
-        let deletes = row.member(OP).and_then(operation_of) == Some(Op::Delete);
-        (deletes && !self.places.contains_key(OP) && !self.knows_deletes())
-            .then(|| self.no_delete())
+    /// How a ready-made object, UTF-8 and checked, goes to this table: a delete means the same as in a
+    /// row that is made here. `says`: what its bytes tell at a glance.
+    #[inline]
+    pub fn copied<'r>(&self, row: &'r [u8], says: Says) -> Result<Copied<'r>, Unfit> {
+        match says {
+            Says::Nothing => Ok(Copied::AsItIs(Op::Upsert)),
+            _ if self.layout.computes_op || self.places.contains_key(OP) => {
+                Ok(Copied::AsItIs(Op::Upsert))
+            }
+            Says::Number { deletes: false } => Ok(Copied::AsItIs(Op::Upsert)),
+            Says::Number { deletes: true } if self.knows_deletes() => {
+                Ok(Copied::AsItIs(Op::Delete))
+            }
+            Says::Number { deletes: true } => Err(self.no_delete()),
+            Says::More => self.said_in_words(row),
+        }
+    }
+
+    fn said_in_words<'r>(&self, row: &'r [u8]) -> Result<Copied<'r>, Unfit> {
+        let text = std::str::from_utf8(row).unwrap_or_default();
+        // What one reader takes and the other does not is left to StarRocks.
+        let Ok(members) = Reader::new(text).datum() else {
+            return Ok(Copied::AsItIs(Op::Upsert));
+        };
+        let op = match (members.member(OP), members.member(DELETED)) {
+            (Some(op), _) => operation_of(op).ok_or_else(no_operation)?,
+            (None, Some(mark)) if !self.layout.by_path && !self.places.contains_key(DELETED) => {
+                self.marked(mark)?
+            }
+            _ => Op::Upsert,
+        };
+        if op == Op::Delete && !self.knows_deletes() {
+            return Err(self.no_delete());
+        }
+        let is_read = self.layout.by_path || (op == Op::Upsert && members.member(OP).is_none());
+        Ok(if is_read { Copied::AsItIs(op) } else { Copied::Anew(members) })
+    }
+
+    /// What `__deleted` says, which is no column.
+    fn marked(&self, mark: &Datum<'_>) -> Result<Op, Unfit> {
+        let deletes = match mark {
+            Datum::String(text) => text == "true",
+            Datum::Boolean(deletes) => *deletes,
+            _ => false,
+        };
+        match deletes {
+            false => Ok(Op::Upsert),
+            true if self.table.is_some() || self.offline => Ok(Op::Delete),
+            true => {
+                let what = format!(
+                    "`{DELETED}` marks the row as deleted, and StarRocks does not show whether `{}` has \
+                     such a column; `{OP}` beside it says what is meant \
+                     (`AddOpFieldForDebeziumRecord`), or let the user see the table",
+                    self.name
+                );
+                Err(Unfit { column: Some(DELETED.into()), ..Unfit::new(what) })
+            }
+        }
     }
 
     /// What the row says of itself: `__op`, or the mark of a rewritten delete.
     fn operation(&self, fields: Fields<'_, '_>, plan: &Plan) -> Result<Op, Unfit> {
         if let Some(at) = plan.op {
             let (_, datum) = fields.get(at);
-            return operation_of(datum).ok_or_else(|| {
-                let mut unfit = Unfit::new(format!("`{OP}` is neither 0 nor 1"));
-                unfit.column = Some(OP.into());
-                unfit
-            });
+            return operation_of(datum).ok_or_else(no_operation);
         }
-        let Some(at) = plan.deleted else { return Ok(Op::Upsert) };
-        Ok(match fields.get(at).1 {
-            Datum::String(text) if text == "true" => Op::Delete,
-            Datum::Boolean(true) => Op::Delete,
-            _ => Op::Upsert,
-        })
+        plan.deleted.map_or(Ok(Op::Upsert), |at| self.marked(fields.get(at).1))
     }
 
     fn json_row(
@@ -707,6 +802,10 @@ fn separate(out: &mut Vec<u8>, first: &mut bool) {
     if !std::mem::take(first) {
         out.push(b',');
     }
+}
+
+fn no_operation() -> Unfit {
+    Unfit { column: Some(OP.into()), ..Unfit::new(format!("`{OP}` is neither 0 nor 1")) }
 }
 
 /// 0 and 1, StarRocks' words for them, and Debezium's letters.

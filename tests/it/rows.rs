@@ -7,7 +7,7 @@ use std::sync::Arc;
 use starsink::config::Overrides;
 use starsink::error::Problem;
 use starsink::mapping::columns::{Column, Table, TableKind};
-use starsink::mapping::maker::{Fate, Lookup, RawRecord, RowMaker, Sources, Tables};
+use starsink::mapping::maker::{Fate, Lookup, NoTables, RawRecord, RowMaker, Sources, Tables};
 use starsink::record::Offset;
 
 use crate::config::{COMPLETE, load_with};
@@ -344,6 +344,68 @@ fn a_copied_row_that_is_a_delete_is_no_row_of_a_table_that_knows_none() {
 }
 
 #[test]
+fn a_delete_means_the_same_whether_rows_are_copied_or_made() {
+    let transform = "transforms=c\ntransforms.c.type=org.apache.kafka.connect.transforms.InsertField$Value\n\
+        transforms.c.static.field=x\ntransforms.c.static.value=y\n";
+    let of = |topic, text| Given { topic, ..value(text) };
+    let bench = |lines: &str| {
+        Bench::new(lines)
+            .table("p", TableKind::Primary, "id int key, n string not null")
+            .table("soft", TableKind::Primary, "id int key, __deleted string")
+            .duplicate("id int")
+    };
+    let knows_none = "TASK_PUT: a record cannot become a row of table `t`: a row is to be deleted from `t`, a duplicate key table, which knows no deletes";
+    let hidden = "TASK_PUT: a record cannot become a row of table `hidden`: `__deleted` marks the row as deleted, and StarRocks does not show whether `hidden` has such a column; `__op` beside it says what is meant (`AddOpFieldForDebeziumRecord`), or let the user see the table";
+    let no_op = "TASK_PUT: a record cannot become a row of table `p`: `__op` is neither 0 nor 1";
+    let deleted = r#"p: {"id":1,"n":"","__op":1}"#;
+    for lines in [PLAIN.to_owned(), format!("{PLAIN}{transform}")] {
+        check(
+            bench(&lines),
+            &[
+                (of("p", r#"{"id":1,"__deleted":"true"}"#), deleted),
+                (of("p", r#"{"id":1,"__deleted":true}"#), deleted),
+                (of("p", r#"{"id":1,"__op":"delete"}"#), deleted),
+                (of("p", r#"{"id":1,"__op":"d","__deleted":"false"}"#), deleted),
+                (of("p", r#"{"id":1,"\u005f_op":"delete"}"#), deleted),
+                (of("p", r#"{"id":1,"__op":7}"#), no_op),
+                (of("p", r#"{"id":1,"__op":null}"#), no_op),
+                (of("t", r#"{"id":1,"__deleted":"true"}"#), knows_none),
+                (of("t", r#"{"id":1,"__op":"delete"}"#), knows_none),
+                (of("hidden", r#"{"id":1,"__deleted":"true"}"#), hidden),
+            ],
+        );
+    }
+    // What StarRocks reads as it is meant is copied.
+    check(
+        bench(PLAIN),
+        &[
+            (of("p", r#"[{"id":1,"__op":"delete"}]"#), deleted),
+            (of("t", r#"[{"id":1,"__op":1}]"#), knows_none),
+            (of("p", r#"{"id":1, "__op":"1"}"#), r#"p: {"id":1, "__op":"1"}"#),
+            (of("p", r#"{"id":1, "__deleted":null}"#), r#"p: {"id":1, "__deleted":null}"#),
+            (of("p", r#"{"id":1,"n":"a", "__op":"u"}"#), r#"p: {"id":1,"n":"a","__op":0}"#),
+            (
+                of("soft", r#"{"id":1, "__deleted":"true"}"#),
+                r#"soft: {"id":1, "__deleted":"true"}"#,
+            ),
+            (of("hidden", r#"{"id":1, "__op":1}"#), r#"hidden: {"id":1, "__op":1}"#),
+        ],
+    );
+    // Without StarRocks the rows are shown as for a table that has no such column.
+    let text = format!("{COMPLETE}{PLAIN}");
+    let loaded = load_with(&[("f", &text)], &Overrides::default(), &[], &[]);
+    let (job, _) = loaded.expect("legal");
+    let mut offline = RowMaker::new(&job, Arc::new(NoTables), &Sources::default()).expect("legal");
+    let row = r#"{"id":1,"__deleted":"true"}"#;
+    let shown = r#"t: {"id":1,"__deleted":"true","__op":1}"#;
+    assert_eq!(told(&mut offline, &value(row)), shown);
+    // The header says how the operation is found.
+    let computed = format!("{PLAIN}sink.properties.columns=id,o,__op=if(o='D',1,0)\n");
+    let row = r#"{"id":1,"o":"D","__op":"delete"}"#;
+    check(bench(&computed), &[(of("p", row), &format!("p: {row}"))]);
+}
+
+#[test]
 fn a_table_may_have_headers_of_its_own() {
     let lines = format!(
         "{PLAIN}sink.properties.format=csv\nsink.properties.column_separator=|\n\
@@ -423,6 +485,31 @@ fn a_delete_event_that_became_a_null_deletes_by_key_and_a_bare_tombstone_when_as
                 keyed("7", Some(r#"{"n":"x,y","id":7}"#)),
                 "TASK_PUT: a record cannot become a row of table `t`: the value of `n` holds the column separator or the row delimiter; `sink.properties.column_separator=\\x01` and `row_delimiter=\\x02` are rarely met",
             ),
+        ],
+    );
+}
+
+#[test]
+fn a_json_key_that_is_read_as_text_deletes_its_row_or_is_refused() {
+    let text = "value.converter=JsonConverter\nvalue.converter.schemas.enable=false\n\
+        key.converter=org.apache.kafka.connect.storage.StringConverter\n\
+        starsink.tombstones=delete\n";
+    let refused = "TASK_PUT: a record cannot become a row of table `t`: a delete from `t` names no row: the record's key is JSON, read as plain text; `key.converter=org.apache.kafka.connect.json.JsonConverter` reads it (`key.converter.schemas.enable=false` where it brings no schema)";
+    check(
+        Bench::new(text).primary("id varchar(40) key, n string"),
+        &[
+            (keyed("a", None), r#"t: {"id":"a","__op":1}"#),
+            (keyed(r#"{"id":"a"}"#, None), r#"t: {"id":"a","__op":1}"#),
+            (keyed(r#"{"schema":{},"payload":{"id":"a"}}"#, None), refused),
+            (keyed(r#""a""#, None), refused),
+            (keyed("{a}", None), r#"t: {"id":"{a}","__op":1}"#),
+        ],
+    );
+    check(
+        Bench::new(text).primary("a int key, b int key"),
+        &[
+            (keyed(r#"{"b":2,"a":1}"#, None), r#"t: {"a":1,"b":2,"__op":1}"#),
+            (keyed(r#"{"a":1}"#, None), refused),
         ],
     );
 }

@@ -37,13 +37,13 @@ impl TableUse {
         match (&value.schema, &value.datum) {
             (Some(schema), Datum::Struct(values)) => {
                 let deletes =
-                    says_delete(|name| schema.field_at(name).and_then(|at| values.get(at)));
+                    self.says_delete(|name| schema.field_at(name).and_then(|at| values.get(at)));
                 for (field, datum) in schema.fields.iter().zip(values) {
                     self.field(&field.name, Some(&field.schema), datum, deletes, seen);
                 }
             }
             (_, Datum::Map(entries)) => {
-                let deletes = says_delete(|name| value.datum.member(name));
+                let deletes = self.says_delete(|name| value.datum.member(name));
                 for (name, datum) in entries {
                     self.field(name.as_str().unwrap_or_default(), None, datum, deletes, seen);
                 }
@@ -55,6 +55,22 @@ impl TableUse {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether a row says that it deletes: then only its key counts.
+    fn says_delete<'v, 'a: 'v>(&self, member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bool {
+        let said = |name: &str| member(name).filter(|_| !self.places.contains_key(name));
+        let is = |name: &str, words: &[&str]| {
+            said(name).is_some_and(|datum| {
+                let mut text = vec![];
+                let written = json_text::write(&mut text, None, datum, Times::Text);
+                written.is_ok() && words.iter().any(|word| word.as_bytes() == text)
+            })
+        };
+        match said(OP) {
+            Some(_) => is(OP, &["1", "\"1\"", "\"d\"", "\"delete\""]),
+            None => is("__deleted", &["true", "\"true\""]),
         }
     }
 
@@ -120,17 +136,6 @@ impl TableUse {
             ) => {}
         }
     }
-}
-/// Whether a row says that it deletes: then only its key counts.
-fn says_delete<'v, 'a: 'v>(member: impl Fn(&str) -> Option<&'v Datum<'a>>) -> bool {
-    let is = |name: &str, words: &[&str]| {
-        member(name).is_some_and(|datum| {
-            let mut text = vec![];
-            let written = json_text::write(&mut text, None, datum, Times::Text);
-            written.is_ok() && words.iter().any(|word| word.as_bytes() == text)
-        })
-    };
-    is(OP, &["1", "\"1\"", "\"d\"", "\"delete\""]) || is("__deleted", &["true", "\"true\""])
 }
 
 /// A value as people read it.

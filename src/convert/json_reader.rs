@@ -6,10 +6,7 @@
 use std::borrow::Cow;
 
 use crate::data::Datum;
-use crate::data::json_text::plain_end;
-
-/// Arrays and objects within one another at most; deeper text is refused before the stack ends.
-const DEEPEST: u32 = 256;
+use crate::data::json_text::{DEEPEST, plain_end};
 
 /// Where the text stops being JSON, and what was expected there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +28,7 @@ type Result<T> = std::result::Result<T, JsonError>;
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
-    depth: u32,
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -265,7 +262,7 @@ impl<'a> Reader<'a> {
         self.expect(bracket, expected)?;
         self.depth += 1;
         if self.depth > DEEPEST {
-            return self.fail("fewer arrays and objects within one another");
+            return self.fail("nesting no deeper than 1000");
         }
         Ok(())
     }

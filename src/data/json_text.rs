@@ -5,6 +5,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Datum, Decimal, Failure, Logical, Schema, Type, number, time};
 
+/// Arrays and objects within one another at most, as Connect's parser has it; deeper text is refused
+/// before a stack ends.
+pub const DEEPEST: usize = 1000;
+
 /// How dates and times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {

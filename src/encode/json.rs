@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-/// As deep as Connect's parser goes.
-const MOST_DEPTH: usize = 1000;
+use crate::data::json_text::DEEPEST;
 
 /// What a record's bytes turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -158,7 +157,7 @@ fn walk(text: &[u8], at: usize, scratch: &mut Scratch) -> Result<usize, NotJson>
             }
             match text.get(at) {
                 Some(&container @ (b'{' | b'[')) => {
-                    if scratch.open.len() == MOST_DEPTH {
+                    if scratch.open.len() == DEEPEST {
                         return Err(NotJson { what: What::TooDeep, at });
                     }
                     scratch.open.push(container);
@@ -415,7 +414,7 @@ impl fmt::Display for NotJson {
             What::Scalar => write!(f, "the value is a JSON scalar, not an object"),
             What::Expected(what) => write!(f, "expected {what} at column {column}"),
             What::Trailing => write!(f, "text after the object at column {column}"),
-            What::TooDeep => write!(f, "nested deeper than {MOST_DEPTH} at column {column}"),
+            What::TooDeep => write!(f, "nested deeper than {DEEPEST} at column {column}"),
             What::NotUtf8 => write!(f, "not UTF-8 at column {column}"),
         }
     }

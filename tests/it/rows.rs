@@ -594,3 +594,23 @@ fn refusals_name_stage_and_class_as_connect_does() {
     // Nothing of the record in the text that is printed with `--redact-values`.
     assert!(!refusal.safe_cause.contains("id"), "{}", refusal.safe_cause);
 }
+
+#[test]
+fn nesting_ends_at_the_same_depth_whether_rows_are_copied_or_made() {
+    let transform = "transforms=c\ntransforms.c.type=org.apache.kafka.connect.transforms.InsertField$Value\n\
+        transforms.c.offset.field=o\n";
+    let deep =
+        |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    for lines in [
+        PLAIN.to_owned(),
+        format!("{PLAIN}{transform}"),
+        format!(
+            "{PLAIN}transforms=f\ntransforms.f.type=org.apache.kafka.connect.transforms.Flatten$Value\n"
+        ),
+    ] {
+        let mut maker = Bench::new(&lines).duplicate("a json").maker();
+        assert!(told(&mut maker, &value(&deep(1000))).starts_with("t: {\"a\":[["), "{lines}");
+        let said = told(&mut maker, &value(&deep(1001)));
+        assert!(said.contains("deeper than 1000"), "{lines}: {said}");
+    }
+}

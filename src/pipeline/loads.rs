@@ -253,9 +253,11 @@ impl Shared {
             if let Some(queue) = state.queues.get_mut(&label) {
                 queue.busy = false;
             }
+            // Before the lock is given back: the answers of one label are heard in the order of its
+            // requests, so that a refused begin is not told as a load into nothing.
+            self.outbox.load(done);
             drop(state);
             self.ready.notify_all();
-            self.outbox.load(done);
         }
     }
 

@@ -192,7 +192,11 @@ pub(super) const DIFFERENCES: &[(&str, Is)] = &[
     ("the schema of a null value is left as it is", |it| {
         it.only_java_refuses()
             && it.only_we_refuse()
-            && without_schemas_of_nulls(it.java) == without_schemas_of_nulls(it.ours)
+            && (without_schemas_of_nulls(it.java) == without_schemas_of_nulls(it.ours)
+                // Hoisted, the null is one field of a row.
+                || it.has("TimestampConverter")
+                    && it.was_null()
+                    && without_schemas(it.java) == without_schemas(it.ours))
     }),
     ("SetSchemaMetadata names any schema, not only a struct's", |it| {
         it.has("SetSchemaMetadata")
@@ -251,6 +255,15 @@ fn without_schemas_of_nulls(result: &Json) -> Json {
         if result["record"][side].is_null() {
             result["record"][format!("{side}_schema")] = Json::Null;
         }
+    }
+    result
+}
+
+/// A result without the schemas of key and value.
+fn without_schemas(result: &Json) -> Json {
+    let mut result = result.clone();
+    for side in ["key_schema", "value_schema"] {
+        result["record"][side] = Json::Null;
     }
     result
 }

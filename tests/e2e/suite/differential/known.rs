@@ -117,6 +117,11 @@ pub(super) const DIFFERENCES: &[(&str, Is)] = &[
         it.has("ExtractChangedRecordState")
             && it.java["record"] == without_empty_lists(&it.ours["record"])
     }),
+    ("ExtractChangedRecordState knows equal bytes for equal, which Java never does", |it| {
+        it.has("ExtractChangedRecordState")
+            && it.was_given("\"type\":\"bytes\"")
+            && without_lists(it.java) == without_lists(it.ours)
+    }),
     ("add.fields of a struct that the envelope lacks is refused at once", |it| {
         it.refusal().contains("the envelope has no struct `transaction`")
     }),
@@ -246,6 +251,15 @@ fn without_empty_lists(record: &Json) -> Json {
         });
     }
     record
+}
+
+/// A result without the headers that list columns.
+fn without_lists(result: &Json) -> Json {
+    let mut result = result.clone();
+    if let Some(Json::Array(headers)) = result["record"].get_mut("headers") {
+        headers.retain(|header| !matches!(header["name"].as_str(), Some("changed" | "unchanged")));
+    }
+    result
 }
 
 /// A result whose null sides have no schema.

@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::{Progress, TableProgress};
 use crate::report::human::safe;
-use crate::report::units::{self, bytes, bytes_per_second, eta, rows_per_second, short};
+use crate::report::units::{self, bytes, bytes_per_second, counted, eta, rows_per_second, short};
 
 /// More bars than this are a wall; the rest is counted.
 const MOST_BARS: usize = 8;
@@ -188,13 +188,13 @@ fn total_text(progress: &Progress, more: usize, rate: Option<String>) -> String 
     let rows: u64 = progress.tables.iter().map(|table| table.rows).sum();
     let mut text = match more {
         0 => String::new(),
-        more => format!("and {more} more tables · "),
+        more => format!("and {} · ", counted(more as u64, "more table")),
     };
     text.push_str(&format!(
-        "read {} · loaded {} · in flight {} loads, {}",
+        "read {} · loaded {} · in flight {}, {}",
         short(progress.read),
         short(rows),
-        progress.in_flight_loads,
+        counted(progress.in_flight_loads as u64, "load"),
         bytes(progress.in_flight_bytes)
     ));
     if let Some(rate) = rate {

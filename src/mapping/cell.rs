@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::data::json_text::{self, Times};
 use crate::data::{Datum, Decimal, Failure, Logical, Schema, number, time};
+use crate::error::is_unseen;
 use crate::mapping::columns::ColumnType;
 use crate::mapping::readable::{self, Numeral, Unread};
 
@@ -40,8 +41,9 @@ impl Misfit {
     pub fn new(why: impl Into<String>, value: impl Into<String>) -> Misfit {
         const MOST: usize = 60;
         let value: String = value.into();
-        let mut shown: String = value.chars().take(MOST).collect();
-        if shown.len() < value.len() {
+        let seen = |letter: char| if is_unseen(letter) { '\u{fffd}' } else { letter };
+        let mut shown: String = value.chars().take(MOST).map(seen).collect();
+        if value.chars().nth(MOST).is_some() {
             shown.push('…');
         }
         Misfit { why: why.into(), value: Some(shown), unread: None }
@@ -844,6 +846,8 @@ mod tests {
         word("maybe", "boolean", "! text that is neither true nor false maybe");
         word("soon", "date", "! text that is no date soon");
         word("2024-02-31", "datetime", "! a day that no calendar has 2024-02-31");
+        // What turns the reading direction is not shown.
+        word("1\u{202e}2", "int", "! text that is no number 1\u{fffd}2");
         word("[1]", "array<int>", "! text that is no list [1]");
         word("{}", "map<int,int>", "! text that is no object {}");
         check(

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::error::is_unseen;
 use crate::mapping::columns::{Column, Table};
 use crate::mapping::infer::{self, Shape};
 
@@ -69,10 +70,9 @@ pub fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(is_hidden)
 }
 
-/// A letter that is not seen as it is: controls, and marks that turn the reading direction.
+/// Joiners, too, which a name of letters may hold and nobody sees.
 fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    is_unseen(letter) || matches!(letter, '\u{200c}' | '\u{200d}')
 }
 
 /// Key columns stand first, as StarRocks wants them; without a key the first that may be one.

@@ -10,7 +10,7 @@ use crate::batch::{Buffer, Framing, Part};
 use crate::config::job::{Compression, ErrorPolicy, OnBadRecord};
 use crate::delivery::{Owed, TableHash};
 use crate::dlq::letter::is_context;
-use crate::error::{Kind, Problem};
+use crate::error::{Kind, Problem, is_unseen};
 use crate::kafka::queue::{Message, Messages};
 use crate::mapping::maker::{Fate, RawRecord, Refusal, RowMaker, Rows, Stage};
 use crate::mapping::plan::NewField;
@@ -523,7 +523,7 @@ fn locate(refusal: &Refusal, record: &RawRecord<'_>, plan: &Plan) -> Problem {
 fn excerpt(value: &[u8]) -> String {
     const MOST: usize = 120;
     let text = String::from_utf8_lossy(&value[..value.len().min(4 * MOST)]);
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_unseen(c) { ' ' } else { c };
     let mut line: String = text.chars().map(clean).take(MOST).collect();
     if value.len() > line.len() {
         line.push('…');

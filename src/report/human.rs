@@ -1,6 +1,6 @@
 //! Texts for a person: errors, warnings, the summary. Pure: strings out.
 
-use crate::error::Problem;
+use crate::error::{Problem, is_unseen};
 use crate::event::{Audited, Load, Reasoned, Refused, Started, Summary, TableProgress};
 use crate::record::OffsetRange;
 use crate::report::units::{bytes, bytes_per_second, grouped, rows_per_second, time};
@@ -252,14 +252,21 @@ pub(super) fn painted(text: &str, color: &str, on: bool) -> String {
     if on { format!("{color}{text}{PLAIN}") } else { text.into() }
 }
 
-/// Control characters must not reach a terminal.
+/// Characters that control a terminal, or the order it shows letters in, must not reach it.
 pub(super) fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_controls_a_terminal_or_turns_its_text_is_not_printed() {
+        assert_eq!(safe("a\u{1b}[2Jb\u{202e}c\u{2066}d\u{200b}e"), "a�[2Jb�c�d�e");
+        let plain = "é 日本 می\u{200c}خواهم";
+        assert_eq!(safe(plain), plain);
+    }
     use crate::error::Kind;
     use crate::record::{Offset, Partition};
     use std::time::Duration;

@@ -3,6 +3,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::error::is_unseen;
+
 /// Blanks between columns.
 const GAP: usize = 2;
 /// No column is cut below this width.
@@ -103,7 +105,7 @@ pub fn printable(text: &str) -> String {
     let shown = |letter: char| match letter {
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(letter)).unwrap_or('\u{fffd}'),
         '\x7f' => '␡',
-        other if other.is_control() || is_direction(other) => '\u{fffd}',
+        other if is_unseen(other) => '\u{fffd}',
         other => other,
     };
     text.chars().map(shown).collect()
@@ -156,11 +158,6 @@ pub fn filled(text: &str, at: usize, hang: usize, width: usize) -> String {
         }
     }
     out
-}
-
-/// Marks that turn the reading direction, and could hide what a line says.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

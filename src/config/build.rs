@@ -229,6 +229,7 @@ fn target(
     let fe = fe_entry.as_ref().map(|entry| fe_addresses(settings, entry));
     let headers = headers::read(settings);
     let own_headers = headers::of_tables(settings);
+    headers::partial_updates(settings, &headers, &own_headers);
     let connect_timeout = Duration::from_millis(settings.number("connect.timeoutms")? as u64);
     let (password, password_origin) = password?;
     Some(Target {

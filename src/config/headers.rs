@@ -64,6 +64,38 @@ pub(super) fn of_tables(settings: &mut Settings) -> Vec<(String, String, String)
     headers
 }
 
+/// StarRocks updates some of the columns only if `columns` names them, the key among them: without it
+/// every such load is refused.
+pub(super) fn partial_updates(
+    settings: &mut Settings,
+    general: &[(String, String)],
+    own: &[(String, String, String)],
+) {
+    let is =
+        |name: &str, value: &str| name == "partial_update" && value.eq_ignore_ascii_case("true");
+    // Tables that name their columns may be all there are.
+    let names_columns = general.iter().any(|(name, _)| name == "columns");
+    let general = general.iter().any(|(name, value)| is(name, value))
+        && own.iter().all(|(_, name, _)| name != "columns");
+    let mut lacking: Vec<String> = own
+        .iter()
+        .filter(|(_, name, value)| is(name, value))
+        .filter(|(table, ..)| !own.iter().any(|(of, name, _)| of == table && name == "columns"))
+        .map(|(table, ..)| format!("sink.table.{table}.properties."))
+        .collect();
+    lacking.extend(general.then(|| "sink.properties.".to_owned()));
+    for prefix in lacking.iter().filter(|_| !names_columns) {
+        let key = format!("{prefix}partial_update");
+        let problem = Problem::usage(format!("`{key}` needs `{prefix}columns`"))
+            .cause(
+                "StarRocks updates the columns that are named there, and refuses the load without",
+            )
+            .hint("name the key columns and those that the rows have; each row must have them all");
+        let place = settings.get(&key).map(Entry::place);
+        settings.problems.push(place.into_iter().fold(problem, Problem::at));
+    }
+}
+
 /// One header as it can be sent, or the reason why not in `settings.problems`.
 fn header(settings: &mut Settings, name: &str, entry: &Entry) -> Option<(String, String)> {
     settings.notes.extend(stream_load::unknown(name).map(|(text, hint)| {

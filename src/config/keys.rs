@@ -89,7 +89,7 @@ pub const KEYS: &[Key] = &[
     key("sink.properties.compression", OneOf(&["none", "lz4_frame", "gzip", "zstd"]), Some("none"), Honoured, "Compresses the bodies sent to StarRocks."),
     key("sink.properties.row_delimiter", Text, Some("\\n"), Honoured, "Ends each CSV row; `\\x01` in hexadecimal, which a `.properties` file writes `\\\\x01`."),
     key("sink.properties.column_separator", Text, Some("\\t"), Honoured, "Stands between CSV columns; written like `row_delimiter`."),
-    key("sink.properties.partial_update", OneOf(&["true", "false"]), Some("false"), Honoured, "Updates only the columns a row has; primary key tables."),
+    key("sink.properties.partial_update", OneOf(&["true", "false"]), Some("false"), Honoured, "Updates only the columns that `sink.properties.columns` names, which must hold the key; each row has them all. Primary key tables."),
     key("sink.properties.partial_update_mode", Text, Some("row"), Honoured, "How a partial update is carried out."),
     key("sink.properties.strip_outer_array", Boolean, Some("true"), Ignored("it is set as the body needs it"), "Tells StarRocks that a JSON body is an array of rows."),
     key("sink.properties.ignore_json_size", Boolean, Some("true"), Ignored("it is set as the body needs it"), "Lifts the size limit of JSON bodies."),

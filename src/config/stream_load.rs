@@ -63,7 +63,7 @@ pub const HEADERS: &[Header] = &[
     user("prepared_timeout", "seconds", "3.5.4", "How long a prepared transaction is kept."),
     user("partitions", "p1, p2", "", "Loads into these partitions only."),
     user("temporary_partitions", "p1, p2", "", "Loads into these temporary partitions only."),
-    user("partial_update", "true | false, false", "", "Updates only the columns a row has; primary key tables."),
+    user("partial_update", "true | false, false", "", "Updates only the columns that `columns` names, the key among them; primary key tables."),
     user("partial_update_mode", "row | auto | column, row", "3.1", "How a partial update is carried out."),
     user("merge_condition", "column", "2.5", "A row counts only where this column is not less than what is stored; primary key tables."),
     user("jsonpaths", "[\"$.a\", \"$.b\"]", "", "Where the fields of `columns` stand in a JSON row."),

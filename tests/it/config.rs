@@ -500,6 +500,24 @@ fn fe_addresses_may_be_several_and_https() {
 }
 
 #[test]
+fn a_partial_update_names_its_columns() {
+    let refused = |prefix: &str| {
+        format!(
+            "error: `{prefix}partial_update` needs `{prefix}columns`\n  \
+             cause: StarRocks updates the columns that are named there, and refuses the load without\n  \
+             at: f:8 `{prefix}partial_update`\n\
+             hint: name the key columns and those that the rows have; each row must have them all\n"
+        )
+    };
+    for prefix in ["sink.properties.", "sink.table.t.properties."] {
+        check_refused(&format!("{prefix}partial_update=true\n"), &refused(prefix));
+        job_with(&format!("{prefix}partial_update=false\n"));
+        job_with(&format!("{prefix}partial_update=true\n{prefix}columns=id,n\n"));
+        job_with(&format!("{prefix}partial_update=true\nsink.properties.columns=id,n\n"));
+    }
+}
+
+#[test]
 fn a_broker_that_is_a_placeholder_is_refused() {
     check_refused(
         "bootstrap.servers=<kafka_broker_ip>:9092\n",

@@ -48,6 +48,14 @@ fn a_top_level_array_becomes_rows() {
 }
 
 #[test]
+fn an_element_without_schema_takes_the_place_of_a_parent_column_of_its_name() {
+    let order = r#"{"id":7,"who":"x","items":[{"id":1}]}"#;
+    check(&[("field", "items")], order, &[r#"{"id":1,"who":"x"}"#]);
+    let kept = [("field", "items"), ("index.field", "who")];
+    check(&kept, order, &[r#"{"id":1,"who":0}"#]);
+}
+
+#[test]
 fn a_nested_array_becomes_rows_with_parent_columns() {
     let order = r#"{"id":7,"who":"x","items":[{"sku":"a","n":1},{"sku":"b","n":2}]}"#;
     check(

@@ -138,3 +138,23 @@ fn without_delete_options_a_delete_becomes_a_null_value() {
     old.push(("transforms.unwrap.drop.tombstones", "true"));
     check(&old, "d", A, "null", "dropped: delete event dropped");
 }
+
+#[test]
+fn documents_of_mongodb_are_refused_by_name() {
+    let refused = "refused: the event's rows are documents, JSON in text";
+    let untyped = r#"{"before":null,"after":"{\"_id\":1}","source":{"connector":"mongodb"},"op":"c","ts_ms":1}"#;
+    let found = outcome(&RECIPE, untyped, false);
+    assert!(found.starts_with(refused), "{found}");
+    let text = r#"{"type":"string","optional":true,"name":"io.debezium.data.Json","field""#;
+    let schema = format!(
+        r#"{{"type":"struct","name":"m.Envelope","fields":[{text}:"before"}},{text}:"after"}},{{"type":"string","field":"op"}}]}}"#
+    );
+    for payload in [
+        r#"{"before":null,"after":"{\"_id\":1}","op":"c"}"#,
+        r#"{"before":null,"after":null,"op":"d"}"#,
+    ] {
+        let message = format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
+        let found = outcome(&RECIPE, &message, true);
+        assert!(found.starts_with(refused), "{found}");
+    }
+}

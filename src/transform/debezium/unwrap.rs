@@ -204,6 +204,9 @@ impl Unwrap {
                 headers.push((reference.name.clone(), schema, place));
             }
         }
+        if schema.field("after").is_some_and(|after| after.schema.kind == Type::String) {
+            return Err(documents());
+        }
         Ok(Plan {
             op: schema.field_at("op"),
             before: self.row(schema, "before"),
@@ -430,6 +433,13 @@ fn available<'r, 'a: 'r>(
     Ok(())
 }
 
+fn documents() -> Failure {
+    Failure::data(
+        "the event's rows are documents, JSON in text, as Debezium's MongoDB connector writes them; \
+         this transform unwraps rows of columns, and ExtractNewDocumentState is not built",
+    )
+}
+
 fn no_image() -> Failure {
     Failure::data(
         "the delete event has neither before nor after image, so there is no row to mark as \
@@ -540,6 +550,9 @@ impl Unwrap {
             found.map_or(Datum::Null, |(_, value)| std::mem::replace(value, Datum::Null))
         };
         let (before, after) = (image("before"), image("after"));
+        if [&before, &after].iter().any(|image| image.as_str().is_some()) {
+            return Err(documents());
+        }
         let deletes = after.is_null();
         if deletes && before.is_null() && !is_delete {
             return Ok(Step::Drop(Why::NoRow));

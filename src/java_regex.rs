@@ -27,10 +27,9 @@ impl JavaRegex {
             let built = RegexBuilder::new(text).backtrack_limit(BACKTRACK_LIMIT).build();
             built.map_err(|error| Failure::new(Exception::IllegalArgument, reason(&error)))
         };
-        Ok(JavaRegex {
-            whole: build(&format!(r"\A(?:{translated})\z"))?,
-            first: build(&translated)?,
-        })
+        // Alone first: the engine's words count places in the text it is given.
+        let first = build(&translated)?;
+        Ok(JavaRegex { whole: build(&format!(r"\A(?:{translated})\z"))?, first })
     }
 
     /// `matches()`: the whole text. A pattern that backtracks beyond the engine's limit does not

@@ -2,8 +2,9 @@
 //! move. A line that a dying process left unfinished is cut off at the next start: the offsets of
 //! its record did not move, so it is written again.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::dlq::letter::DeadLetter;
@@ -13,13 +14,16 @@ use crate::error::{Kind, Problem};
 pub struct Appender {
     file: File,
     path: PathBuf,
-    /// Whole lines end here.
-    length: u64,
 }
 
 impl Appender {
     /// Opens or makes the file and mends its end.
     pub fn open(path: &Path) -> Result<Self, Problem> {
+        Appender::opened(path, cannot)
+    }
+
+    /// `cannot` words what the system refuses.
+    fn opened(path: &Path, cannot: Wording) -> Result<Self, Problem> {
         let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = opened.map_err(|error| {
             cannot("open", path, &error)
@@ -39,24 +43,49 @@ impl Appender {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_directory(path))
             .map_err(|error| cannot("mend the end of", path, &error))?;
-        Ok(Appender { file, path: path.to_owned(), length })
+        Ok(Appender { file, path: path.to_owned() })
     }
 
     /// Appends these and waits for the disk. Where it fails the file is as it was before.
+    ///
+    /// A file that was moved away or removed since (as logrotate does) is let go, and a new one is made
+    /// under the name: on return these letters are in a file that has a name.
     pub fn append(&mut self, letters: &[&DeadLetter], connector: &str) -> Result<(), Problem> {
         let lines: String = letters.iter().map(|letter| letter.line(connector)).collect();
+        loop {
+            if !self.has_its_name()? {
+                *self = Appender::opened(&self.path, cannot_now)?;
+            }
+            let written = self.write(&lines);
+            let links = written.and_then(|()| Ok(self.file.metadata()?.nlink()));
+            let links = links.map_err(|error| cannot_now("write to", &self.path, &error))?;
+            // Moved while they were written is fine: they are there. Removed is not.
+            if links > 0 || self.has_its_name()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        // Asked each time: somebody may have cut the file (`copytruncate`).
+        let length = self.file.metadata()?.len();
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => {
-                self.length += lines.len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                // A half-written line would be mended at the next start as well.
-                let _ = self.file.set_len(self.length);
-                Err(Problem { kind: Kind::Unavailable, ..cannot("write to", &self.path, &error) }
-                    .hint("nothing is lost: offsets move only when dead letters are on the disk"))
-            }
+        if written.is_err() {
+            // A half-written line would be mended at the next start as well.
+            let _ = self.file.set_len(length);
+        }
+        written
+    }
+
+    /// Whether the name still stands for the file that is open.
+    fn has_its_name(&self) -> Result<bool, Problem> {
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let cannot_look = |error: io::Error| cannot_now("open", &self.path, &error);
+        let open = self.file.metadata().map(place).map_err(cannot_look)?;
+        match fs::metadata(&self.path) {
+            Ok(named) => Ok(place(named) == open),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(cannot_look(error)),
         }
     }
 }
@@ -172,10 +201,18 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+type Wording = fn(&str, &Path, &io::Error) -> Problem;
+
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Problem {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     Problem::usage(format!("cannot {what} dead-letter file `{}`", path.display())).cause(text)
+}
+
+/// Of a place that was good when the run began, and may be good again.
+fn cannot_now(what: &str, path: &Path, error: &io::Error) -> Problem {
+    Problem { kind: Kind::Unavailable, ..cannot(what, path, error) }
+        .hint("nothing is lost: offsets move only when dead letters are on the disk")
 }
 
 #[cfg(test)]
@@ -264,5 +301,56 @@ mod tests {
         let _first = Appender::open(&place.0).unwrap();
         let problem = Appender::open(&place.0).err().expect("refused");
         assert!(problem.what.contains("another process"), "{problem}");
+    }
+
+    fn offsets(path: &Path) -> Vec<u64> {
+        read(path).unwrap().iter().map(|letter| letter.offset.0).collect()
+    }
+
+    #[test]
+    fn a_file_that_was_moved_or_removed_is_made_anew_under_its_name() {
+        let (place, old) = (Place::new("rotated"), Place::new("rotated.1"));
+        let mut file = Appender::open(&place.0).unwrap();
+        file.append(&[&letter(1)], "c").unwrap();
+        fs::rename(&place.0, &old.0).unwrap();
+        file.append(&[&letter(2)], "c").unwrap();
+        assert_eq!((offsets(&old.0), offsets(&place.0)), (vec![1], vec![2]));
+        fs::remove_file(&place.0).unwrap();
+        file.append(&[&letter(3)], "c").unwrap();
+        assert_eq!(offsets(&place.0), [3]);
+        // Another process made one in its place.
+        fs::rename(&place.0, &old.0).unwrap();
+        fs::write(&place.0, letter(4).line("c")).unwrap();
+        file.append(&[&letter(5)], "c").unwrap();
+        assert_eq!(offsets(&place.0), [4, 5]);
+        // The old one is let go.
+        Appender::open(&old.0).unwrap();
+        assert!(Appender::open(&place.0).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_waited_for() {
+        let directory =
+            std::env::temp_dir().join(format!("starsink-dlq-{}-gone", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut file = Appender::open(&directory.join("dead.ndjson")).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        let problem = file.append(&[&letter(1)], "c").unwrap_err();
+        assert_eq!(problem.kind, Kind::Unavailable);
+        assert!(problem.hints.iter().any(|hint| hint.contains("nothing is lost")));
+        fs::create_dir_all(&directory).unwrap();
+        file.append(&[&letter(1)], "c").unwrap();
+        assert_eq!(offsets(&directory.join("dead.ndjson")), [1]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_under_the_run_is_appended_to() {
+        let place = Place::new("cut");
+        let mut file = Appender::open(&place.0).unwrap();
+        file.append(&[&letter(1), &letter(2)], "c").unwrap();
+        OpenOptions::new().write(true).open(&place.0).unwrap().set_len(0).unwrap();
+        file.append(&[&letter(3)], "c").unwrap();
+        assert_eq!(offsets(&place.0), [3]);
     }
 }

@@ -74,7 +74,11 @@ pub fn check<'a>(record: &'a [u8], scratch: &mut Scratch) -> Result<Found<'a>, N
         Some(b'{') => {}
         Some(b'[') => return Err(NotJson { what: What::Array, at: first }),
         Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-            return Err(NotJson { what: What::Scalar, at: first });
+            // `not json` begins like one and is none.
+            let end = scalar(record, first, scratch).map(|end| blanks(record, end));
+            let is_scalar = end.is_ok_and(|end| end == record.len());
+            let what = if is_scalar { What::Scalar } else { What::Expected("`{`") };
+            return Err(NotJson { what, at: first });
         }
         Some(_) => return Err(NotJson { what: What::Expected("`{`"), at: first }),
         None => return Err(NotJson { what: What::Empty, at: first }),
@@ -458,6 +462,10 @@ mod tests {
         bad(b"[1]", "the value is a JSON array, not an object");
         bad(b"42", "the value is a JSON scalar, not an object");
         bad(b"null", "the value is a JSON scalar, not an object");
+        bad(br#" "text" "#, "the value is a JSON scalar, not an object");
+        bad(b"not json", "expected `{` at column 1");
+        bad(b"12:30", "expected `{` at column 1");
+        bad(br#""unended"#, "expected `{` at column 1");
         bad(b"bad", "expected `{` at column 1");
         bad(br#"{"a":1"#, "expected `,` or `}` at column 7");
         bad(br#"{"a":[1}"#, "expected `,` or `]` at column 8");

@@ -466,7 +466,10 @@ fn text_fits(out: &mut Vec<u8>, form: Form, value: &str, column: Option<&ColumnT
         }
         Some(ColumnType::Date) => readable::of_time(value, false),
         Some(ColumnType::DateTime) => readable::of_time(value, true),
-        Some(ColumnType::Boolean) => (!readable::is_truth(value)).then_some(Unread::NoTruth),
+        Some(ColumnType::Boolean) => {
+            let is_truth = readable::is_truth(value, form == Form::Json);
+            (!is_truth).then_some(Unread::NoTruth)
+        }
         // Out of JSON they are read from arrays and objects only, out of CSV from their text.
         Some(ColumnType::Array(_)) => {
             (form == Form::Json || !value.starts_with('[')).then_some(Unread::NoList)

@@ -116,12 +116,12 @@ pub fn is_not_finite(text: &str) -> bool {
     ["nan", "inf", "infinity"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// `true`, `false` in any case, and numbers.
-pub fn is_truth(text: &str) -> bool {
+/// `true`, `false` in any case, and numbers: out of JSON whole ones of 32 bits only.
+pub fn is_truth(text: &str, of_json: bool) -> bool {
     let word = text.trim_matches(is_blank);
     word.eq_ignore_ascii_case("true")
         || word.eq_ignore_ascii_case("false")
-        || Numeral::of(word).is_some()
+        || if of_json { word.parse::<i32>().is_ok() } else { Numeral::of(word).is_some() }
 }
 
 /// What is wrong with a text as a DATE, or with `clock` as a DATETIME.
@@ -311,12 +311,13 @@ mod tests {
             assert!(is_not_finite(word), "{word}");
         }
         assert!(!is_not_finite("nancy") && !is_not_finite("information"));
-        for truth in ["true", "FALSE", " True ", "1", "0", "-3", "1.0"] {
-            assert!(is_truth(truth), "{truth}");
+        for truth in ["true", "FALSE", " True ", "1", "0", "-3", "+2"] {
+            assert!(is_truth(truth, true) && is_truth(truth, false), "{truth}");
         }
         for word in ["", "yes", "t", "maybe", "true!"] {
-            assert!(!is_truth(word), "{word}");
+            assert!(!is_truth(word, true) && !is_truth(word, false), "{word}");
         }
+        assert!(is_truth("1.0", false) && !is_truth("1.0", true) && !is_truth("9999999999", true));
     }
 
     #[track_caller]

@@ -187,8 +187,10 @@ pub struct Summary {
     pub set_aside: u64,
     /// Records that could not be loaded and were passed over.
     pub skipped: u64,
-    /// Records that make no row, as configured: tombstones, what transforms drop.
+    /// Records that make no row, as configured: tombstones, what transforms drop, repeated dead letters.
     pub filtered: u64,
+    /// Those among them that are dead letters of a record which another letter of this run holds as well.
+    pub repeated: u64,
     /// Why records were set aside or skipped.
     pub reasons: Vec<Reasoned>,
     /// Where dead letters went, in words.

@@ -74,7 +74,7 @@ pub fn run(
     report: &mut dyn FnMut(Event),
 ) -> (Summary, Result<(), Problem>) {
     let consumer = Consumer::new(&job.source, job.memory_bytes);
-    let consumer = consumer.and_then(|consumer| match replay::records(job)? {
+    let consumer = consumer.and_then(|consumer| match replay::records(job, report)? {
         None => Ok(consumer),
         Some(given) => Ok(consumer.with_records(given)),
     });

@@ -60,6 +60,9 @@ fn run(
         Ok(configured) => configured,
         Err(problems) => return failed(&mut reporter, &problems),
     };
+    if let Err(problem) = pipeline::replay::bind_group(&mut job) {
+        return failed(&mut reporter, &[problem]);
+    }
     pipeline::name_group(&mut job, &extent);
     if dump {
         dump_properties(&job);

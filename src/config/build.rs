@@ -34,7 +34,7 @@ pub(super) fn job(
     let max_retries = retries(settings);
     let mut source = source(settings, overrides, environment, name.as_deref(), topics);
     let replay = replay(settings, overrides, source.as_mut());
-    let errors = errors::read(settings, overrides, environment, source.as_ref());
+    let errors = errors::read(settings, overrides, environment, source.as_ref(), replay.as_ref());
     Some(Job {
         name: name?,
         source: source?,
@@ -62,7 +62,8 @@ fn retries(settings: &Settings) -> Retries {
 }
 
 /// Dead letters in place of the topics: read by a group of their own, so that each is loaded once. For
-/// a file the group counts its lines, in the place of the first topic's first partition.
+/// a file the group counts its lines, in the place of the first topic's first partition; which file it is
+/// becomes part of the group's name when the file is opened.
 fn replay(
     settings: &mut Settings,
     overrides: &Overrides,
@@ -83,8 +84,20 @@ fn replay(
         settings.problems.push(problem.hint("name the letters' topic with `-t`"));
         return None;
     }
-    if !source.group_is_explicit {
-        source.group = format!("{}-replay-{from}", source.group);
+    if file.is_none() && source.topics.take_in(from) {
+        let what = format!("topic `{from}` would be replayed and is loaded as well");
+        let problem = Problem::usage(what).at("`--replay`");
+        settings.problems.push(problem.hint(
+            "`--replay` takes a topic of dead letters; `-t` names the topics they came from where the \
+             configuration's pattern takes in both",
+        ));
+        return None;
+    }
+    // A group that is named may hold the position of the very partition whose place a file takes.
+    match &file {
+        Some(_) => source.group = format!("{}-replay", source.group),
+        None if source.group_is_explicit => {}
+        None => source.group = format!("{}-replay-{from}", source.group),
     }
     let read = match (&file, &source.topics) {
         (Some(_), Topics::Named(names)) => {

@@ -7,7 +7,7 @@ use crate::config::build::is_topic_name;
 use crate::config::entry::{Entry, Note, Origin};
 use crate::config::job::{
     DeadLetterTarget, DeadLetterTopic, DeadLetters, ErrorPolicy, OAuth, OnBadRecord, PropertyValue,
-    Source, Topics,
+    Replay, Source,
 };
 use crate::config::settings::{Settings, split_list};
 use crate::config::{Environment, OnError, Overrides};
@@ -23,6 +23,7 @@ pub(super) fn read(
     overrides: &Overrides,
     environment: &Environment<'_>,
     source: Option<&Source>,
+    replay: Option<&Replay>,
 ) -> Option<ErrorPolicy> {
     let named = target_named(settings, overrides);
     let on_bad_record = match asked(settings, overrides, named.as_ref())? {
@@ -30,7 +31,7 @@ pub(super) fn read(
         OnError::Skip => OnBadRecord::Skip,
         OnError::Dlq => {
             let named = named?;
-            let target = target(settings, overrides, environment, &named, source)?;
+            let target = target(settings, overrides, environment, &named, source, replay)?;
             let context_headers =
                 is_true(settings, "errors.deadletterqueue.context.headers.enable");
             OnBadRecord::SetAside(Box::new(DeadLetters { target, context_headers }))
@@ -115,6 +116,7 @@ fn target(
     environment: &Environment<'_>,
     named: &Entry,
     source: Option<&Source>,
+    replay: Option<&Replay>,
 ) -> Option<DeadLetterTarget> {
     let name = named.value.trim();
     let by_flag = [Origin::Flag("--dlq"), Origin::Flag("--replay")].contains(&named.origin);
@@ -128,11 +130,14 @@ fn target(
         return None;
     }
     let source = source?;
-    let reads_it = match &source.topics {
-        Topics::Named(topics) => topics.iter().any(|topic| topic == name),
-        Topics::Matching(pattern) => pattern.is_match(name),
+    // A replay leaves what it cannot load where it is; the topics that are loaded otherwise stay as they are.
+    let reads_it = match (replay, &overrides.replay) {
+        (Some(replay), _) => replay.topics.take_in(name),
+        (None, None) => source.topics.take_in(name),
+        // It was refused.
+        (None, Some(_)) => false,
     };
-    if reads_it && overrides.replay.as_deref() != Some(name) {
+    if reads_it {
         let what = format!("topic `{name}` would take dead letters and is loaded as well");
         let hint = "its records would be set aside again and again; name another topic";
         settings.problems.push(Problem::usage(what).at(named.place()).hint(hint));

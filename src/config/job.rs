@@ -156,6 +156,16 @@ pub enum Topics {
     Matching(TopicPattern),
 }
 
+impl Topics {
+    /// Whether a topic of this name is among them.
+    pub fn take_in(&self, name: &str) -> bool {
+        match self {
+            Topics::Named(topics) => topics.iter().any(|topic| topic == name),
+            Topics::Matching(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
 /// How a record becomes rows: converters, transforms, and what a null value means. Each lane compiles
 /// its own of them; that it can was checked when the configuration was read.
 #[derive(Debug, Clone)]

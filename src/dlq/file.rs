@@ -1,11 +1,15 @@
 //! Dead letters in a file: one JSON object a line, only ever appended, on the disk before the offsets
 //! move. A line that a dying process left unfinished is cut off at the next start: the offsets of
-//! its record did not move, so it is written again.
+//! its record did not move, so it is written again. A last line that lacks nothing but its end is a letter.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use openssl::rand::rand_bytes;
+use openssl::sha::sha256;
 
 use crate::dlq::letter::DeadLetter;
 use crate::error::{Kind, Problem};
@@ -38,8 +42,7 @@ impl Appender {
             Err(TryLockError::Error(error)) => return Err(cannot("lock", path, &error)),
         }
         is_ours(&file, path)?;
-        let length = whole_lines(&mut file).map_err(|error| cannot("read", path, &error))?;
-        file.set_len(length)
+        mend(&mut file)
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_directory(path))
             .map_err(|error| cannot("mend the end of", path, &error))?;
@@ -51,12 +54,11 @@ impl Appender {
     /// A file that was moved away or removed since (as logrotate does) is let go, and a new one is made
     /// under the name: on return these letters are in a file that has a name.
     pub fn append(&mut self, letters: &[&DeadLetter], connector: &str) -> Result<(), Problem> {
-        let lines: String = letters.iter().map(|letter| letter.line(connector)).collect();
         loop {
             if !self.has_its_name()? {
                 *self = Appender::opened(&self.path, cannot_now)?;
             }
-            let written = self.write(&lines);
+            let written = self.write(letters, connector);
             let links = written.and_then(|()| Ok(self.file.metadata()?.nlink()));
             let links = links.map_err(|error| cannot_now("write to", &self.path, &error))?;
             // Moved while they were written is fine: they are there. Removed is not.
@@ -66,9 +68,15 @@ impl Appender {
         }
     }
 
-    fn write(&mut self, lines: &str) -> io::Result<()> {
+    fn write(&mut self, letters: &[&DeadLetter], connector: &str) -> io::Result<()> {
         // Asked each time: somebody may have cut the file (`copytruncate`).
         let length = self.file.metadata()?.len();
+        // Tells a new file from an older one with the same first letter: replays count by it.
+        let mut mark = (length == 0).then(random_mark);
+        let lines: String = letters
+            .iter()
+            .map(|letter| letter.marked_line(connector, mark.take().as_deref()))
+            .collect();
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         if written.is_err() {
             // A half-written line would be mended at the next start as well.
@@ -90,18 +98,24 @@ impl Appender {
     }
 }
 
-/// Dead letters of a file by their numbers; an unfinished last line is none.
+/// Dead letters of a file by their numbers.
 pub struct Reader {
     file: BufReader<File>,
     path: PathBuf,
     /// Where each line begins, and where the last one ends.
     starts: Vec<u64>,
+    ends_in_half_a_line: bool,
 }
 
 impl Reader {
     /// Looks where the lines are; what is in them is read later.
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let file = File::open(path).map_err(|error| cannot("open", path, &error))?;
+        // While somebody writes, the rest of a line may be on its way.
+        let is_at_rest = file.try_lock_shared().is_ok();
+        if is_at_rest {
+            file.unlock().map_err(|error| cannot("unlock", path, &error))?;
+        }
         let mut file = BufReader::new(file);
         let (mut starts, mut at, mut line) = (vec![0], 0, vec![]);
         loop {
@@ -113,7 +127,17 @@ impl Reader {
             }
             starts.push(at);
         }
-        Ok(Reader { file, path: path.to_owned(), starts })
+        let is_letter = is_at_rest && is_whole(&line);
+        if is_letter {
+            starts.push(at);
+        }
+        let ends_in_half_a_line = !is_letter && !line.is_empty();
+        Ok(Reader { file, path: path.to_owned(), starts, ends_in_half_a_line })
+    }
+
+    /// Something stands behind the last letter that is none yet.
+    pub fn ends_in_half_a_line(&self) -> bool {
+        self.ends_in_half_a_line
     }
 
     /// How many there are.
@@ -177,6 +201,46 @@ fn is_ours(file: &File, path: &Path) -> Result<(), Problem> {
 
 /// How every line begins.
 const BEGINNING: &[u8] = b"{\"topic\":\"";
+
+/// Ends the last line where it lacks nothing else, and cuts it off where it does.
+fn mend(file: &mut File) -> io::Result<()> {
+    let length = whole_lines(file)?;
+    let mut rest = vec![];
+    file.seek(SeekFrom::Start(length))?;
+    file.read_to_end(&mut rest)?;
+    if is_whole(&rest) { file.write_all(b"\n") } else { file.set_len(length) }
+}
+
+/// Whether a line without its end is a letter all the same.
+fn is_whole(line: &[u8]) -> bool {
+    std::str::from_utf8(line).is_ok_and(|line| DeadLetter::of_line(line).is_ok())
+}
+
+/// What tells a file from all others: its name without links, and a digest of its path and of its first line,
+/// which no letter that is appended changes.
+pub fn identity(path: &Path) -> Result<String, Problem> {
+    let real = fs::canonicalize(path).map_err(|error| cannot("open", path, &error))?;
+    let file = File::open(&real).map_err(|error| cannot("open", path, &error))?;
+    let mut first = vec![];
+    let read = BufReader::new(file).read_until(b'\n', &mut first);
+    read.map_err(|error| cannot("read", path, &error))?;
+    let line = first.strip_suffix(b"\n").unwrap_or(&first);
+    let digest = sha256(&[real.as_os_str().as_bytes(), b"\0", line].concat());
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).take(64).collect();
+    Ok(format!("{name}-{}", hex(&digest[..8])))
+}
+
+fn random_mark() -> String {
+    let mut bytes = [0; 8];
+    rand_bytes(&mut bytes).expect("the system has randomness");
+    hex(&bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Where the last whole line ends.
 fn whole_lines(file: &mut File) -> io::Result<u64> {
@@ -273,9 +337,10 @@ mod tests {
         let place = Place::new("torn");
         let whole = letter(1).line("c");
         let next = letter(2).line("c");
-        for cut in 0..next.len() {
+        for cut in 0..next.len() - 1 {
             std::fs::write(&place.0, format!("{whole}{}", &next[..cut])).unwrap();
             assert_eq!(read(&place.0).unwrap(), [letter(1)]);
+            assert_eq!(Reader::open(&place.0).unwrap().ends_in_half_a_line(), cut > 0);
             let mut file = Appender::open(&place.0).unwrap();
             file.append(&[&letter(3)], "c").unwrap();
             assert_eq!(read(&place.0).unwrap(), [letter(1), letter(3)], "cut at {cut}");
@@ -352,5 +417,44 @@ mod tests {
         OpenOptions::new().write(true).open(&place.0).unwrap().set_len(0).unwrap();
         file.append(&[&letter(3)], "c").unwrap();
         assert_eq!(offsets(&place.0), [3]);
+    }
+
+    #[test]
+    fn a_last_line_that_lacks_only_its_end_is_a_letter_unless_somebody_writes() {
+        let place = Place::new("end");
+        let text = format!("{}{}", letter(1).line("c"), letter(2).line("c").trim_end());
+        fs::write(&place.0, &text).unwrap();
+        assert_eq!(offsets(&place.0), [1, 2]);
+        let mut file = Appender::open(&place.0).unwrap();
+        file.append(&[&letter(3)], "c").unwrap();
+        assert_eq!(offsets(&place.0), [1, 2, 3]);
+        // The end may be on its way.
+        fs::write(&place.0, &text).unwrap();
+        assert_eq!(offsets(&place.0), [1]);
+        drop(file);
+        assert_eq!(offsets(&place.0), [1, 2]);
+    }
+
+    #[test]
+    fn a_file_is_known_by_where_it_is_and_how_it_begins() {
+        let (place, link) = (Place::new("known"), Place::new("known.link"));
+        let write = |letters: &[&DeadLetter]| {
+            Appender::open(&place.0).unwrap().append(letters, "c").unwrap();
+            identity(&place.0).unwrap()
+        };
+        let first = write(&[&letter(1), &letter(2)]);
+        assert_eq!(write(&[&letter(3)]), first, "appending changes nothing");
+        std::os::unix::fs::symlink(&place.0, &link.0).unwrap();
+        assert_eq!(identity(&link.0).unwrap(), first);
+        let name = place.0.file_name().unwrap();
+        let other_way = place.0.parent().unwrap().join(".").join(name);
+        assert_eq!(identity(&other_way).unwrap(), first);
+        // A new file is another one, though its first letter be the same.
+        fs::remove_file(&place.0).unwrap();
+        assert_ne!(write(&[&letter(1)]), first);
+        // The same, elsewhere, is another one as well.
+        let copy = Place::new("known.copy");
+        fs::copy(&place.0, &copy.0).unwrap();
+        assert_ne!(identity(&copy.0).unwrap(), identity(&place.0).unwrap());
     }
 }

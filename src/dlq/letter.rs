@@ -107,6 +107,11 @@ impl DeadLetter {
 
     /// One line of a dead-letter file, its end included.
     pub fn line(&self, connector: &str) -> String {
+        self.marked_line(connector, None)
+    }
+
+    /// `mark`: what only the first line of a new file has, and no other file's.
+    pub fn marked_line(&self, connector: &str, mark: Option<&str>) -> String {
         let reason = &self.reason;
         let mut error = Map::new();
         let said = [
@@ -128,7 +133,7 @@ impl DeadLetter {
             .iter()
             .map(|(name, value)| json!([name, bytes_to_json(value.as_deref())]))
             .collect();
-        let line = json!({
+        let mut line = json!({
             "topic": &*self.partition.topic,
             "partition": self.partition.number,
             "offset": self.offset.0,
@@ -139,6 +144,9 @@ impl DeadLetter {
             "connector": connector,
             "error": error,
         });
+        if let Some(mark) = mark {
+            line["file"] = Value::from(mark);
+        }
         format!("{line}\n")
     }
 
@@ -177,9 +185,21 @@ impl DeadLetter {
     }
 }
 
-/// Whether a header was added to a dead letter, by Kafka Connect or by us, and is no part of the record.
-pub fn is_context(name: &str) -> bool {
-    name.starts_with(CONNECT) || name.starts_with(OURS)
+/// Headers of a dead letter, their values borrowed from wherever it was read.
+pub type Headers<'m> = Vec<(&'m str, Option<&'m [u8]>)>;
+
+/// Takes away what was added when the record was set aside, by Kafka Connect or by us, and gives it back.
+///
+/// Both append to what the record had, beginning with its topic. So headers of these names that stand before the
+/// last topic are the record's own: it was a dead letter itself when it was read.
+pub fn take_context<'m>(headers: &mut Headers<'m>) -> Headers<'m> {
+    let first = format!("{CONNECT}topic");
+    let Some(begin) = headers.iter().rposition(|(name, _)| *name == first) else { return vec![] };
+    let behind = headers.split_off(begin);
+    let is_added = |name: &str| name.starts_with(CONNECT) || name.starts_with(OURS);
+    let (added, own) = behind.into_iter().partition(|(name, _)| is_added(name));
+    headers.extend::<Headers<'m>>(own);
+    added
 }
 
 /// The name of the header that carries one piece of the context, such as `topic`.
@@ -262,6 +282,21 @@ mod tests {
         ];
         assert_eq!(names, expect);
         assert_eq!(context[2].1.as_deref(), Some(&b"918245"[..]));
-        assert!(names.iter().all(|name| is_context(name)) && !is_context("h"));
+    }
+
+    #[test]
+    fn what_was_added_last_is_taken_away_and_the_record_keeps_its_own() {
+        let (inner, outer) = (letter().context("first"), letter().context("second"));
+        let own: Vec<Header> = [letter().headers, inner, vec![("z".into(), None)]].concat();
+        let all: Vec<Header> = [own.clone(), outer.clone()].concat();
+        let borrowed = |headers: &'static [Header]| -> Headers<'static> {
+            headers.iter().map(|(name, value)| (&**name, value.as_deref())).collect()
+        };
+        let mut headers = borrowed(Box::leak(all.into()));
+        let own: &'static [Header] = Box::leak(own.into());
+        assert_eq!(take_context(&mut headers), borrowed(Box::leak(outer.into())));
+        assert_eq!(headers, borrowed(own));
+        let mut none = vec![("h", None)];
+        assert_eq!((take_context(&mut none), none), (vec![], vec![("h", None)]));
     }
 }

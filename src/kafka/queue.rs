@@ -313,6 +313,18 @@ impl<'a> Message<'a> {
     }
 }
 
+impl Message<'_> {
+    /// Milliseconds since the epoch, as its producer said; `None` where the broker stamps records itself.
+    pub fn created_ms(self) -> Option<i64> {
+        let Form::Kafka(message) = self.0 else { return self.timestamp_ms() };
+        let mut kind = ffi::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: reads fields of a live message, and writes the kind.
+        let time = unsafe { ffi::rd_kafka_message_timestamp(message, &raw mut kind) };
+        let is_created = kind == ffi::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME;
+        (is_created && time >= 0).then_some(time)
+    }
+}
+
 fn bytes<'a>(start: *mut c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: librdkafka's pointer and length describe bytes that live as long as the message.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), len) })

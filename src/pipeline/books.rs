@@ -43,6 +43,8 @@ pub struct Books {
     pub loaded_records: u64,
     /// Records that make no row, as configured.
     pub filtered: u64,
+    /// Those among them that are repeats of dead letters.
+    pub repeated: u64,
     pub set_aside: u64,
     pub skipped: u64,
     pub already_loaded: u64,
@@ -116,6 +118,7 @@ impl Books {
         let tally = entry.tally();
         self.read += tally.records;
         self.filtered += tally.filtered;
+        self.repeated += tally.repeated;
         self.set_aside += tally.set_aside;
         self.skipped += tally.skipped;
         self.already_loaded += tally.already_loaded;

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use crate::batch::{Buffer, Framing, Part};
 use crate::config::job::{Compression, ErrorPolicy, OnBadRecord};
 use crate::delivery::{Owed, TableHash};
-use crate::dlq::letter::is_context;
+use crate::dlq::letter::take_context;
 use crate::error::{Kind, Problem, is_unseen};
 use crate::kafka::queue::{Message, Messages};
 use crate::mapping::maker::{Fate, RawRecord, Refusal, RowMaker, Rows, Stage};
@@ -17,7 +17,7 @@ use crate::mapping::plan::NewField;
 use crate::pipeline::Outbox;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::refuse::{Condemned, Refused, Verdict, Why};
-use crate::pipeline::replay::Replaying;
+use crate::pipeline::replay::{Replaying, digest};
 use crate::record::{Offset, Partition};
 
 /// Numbers a batch within this process. The machine's own numbers begin again with every assignment;
@@ -53,6 +53,8 @@ pub struct Tally {
     pub placed: u64,
     /// Records that make no row, as configured: tombstones, what transforms drop.
     pub filtered: u64,
+    /// Those among them that are dead letters of a record which another letter holds as well.
+    pub repeated: u64,
     /// Records that cannot be loaded and are kept as dead letters.
     pub set_aside: u64,
     /// Records that cannot be loaded and are passed over.
@@ -72,6 +74,7 @@ impl Tally {
         self.loaded += other.loaded;
         self.placed += other.placed;
         self.filtered += other.filtered;
+        self.repeated += other.repeated;
         self.set_aside += other.set_aside;
         self.skipped += other.skipped;
         self.already_loaded += other.already_loaded;
@@ -287,8 +290,11 @@ impl Lane<'_> {
                     continue;
                 }
                 Some(Some(origin)) => {
-                    if self.plan.replaying.as_ref().is_some_and(|it| it.is_repeat(origin, at)) {
+                    let holds = digest(message, &headers);
+                    let replaying = self.plan.replaying.as_ref();
+                    if replaying.is_some_and(|it| it.is_repeat(origin, holds, at)) {
                         self.tally.filtered += 1;
+                        self.tally.repeated += 1;
                         continue;
                     }
                     (record.topic, record.partition) = (&origin.topic, origin.partition);
@@ -381,7 +387,8 @@ impl Lane<'_> {
         let mut headers = vec![];
         message.headers(&mut headers);
         if self.plan.replaying.is_some() {
-            headers.retain(|(name, _)| !is_context(name));
+            // What is said of it now takes the place of what was said before.
+            take_context(&mut headers);
         }
         let record = RawRecord { headers: &headers, ..*record };
         let shows = errors.tell_content && !self.plan.redact_values;

@@ -1,20 +1,21 @@
-//! Dead letters read again: where each one came from, and which are repeats.
+//! Dead letters read again: where each one came from, which are repeats, and which file they are in.
 //!
 //! A batch that was attempted again after a crash may have put a dead letter twice; its headers
-//! name the record, so that it is loaded once all the same.
+//! name the record, so that it is loaded once all the same. A topic that was deleted and made anew has other
+//! records under the same offsets: letters are repeats only if they hold the same record.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::job::{Job, Replay, Topics};
-use crate::dlq::file::Reader;
-use crate::dlq::letter::{connect_header, is_context};
+use crate::dlq::file::{self, Reader};
+use crate::dlq::letter::{Headers, connect_header, take_context};
 use crate::error::Problem;
+use crate::event::Event;
 use crate::kafka::given::{Given, Record};
+use crate::kafka::queue::Message;
 use crate::record::{Offset, Partition};
-
-/// A record's headers, in order.
-pub type Headers<'m> = Vec<(&'m str, Option<&'m [u8]>)>;
 
 /// The record that a dead letter holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,13 +27,19 @@ pub struct Origin {
 
 /// The dead letters of a file as records of the partition that keeps the position; `None`: they are in
 /// Kafka, or none are asked for.
-pub fn records(job: &Job) -> Result<Option<Given>, Problem> {
+pub fn records(job: &Job, report: &mut dyn FnMut(Event)) -> Result<Option<Given>, Problem> {
     let (Some(Replay { file: Some(path), .. }), Topics::Named(topics)) =
         (&job.replay, &job.source.topics)
     else {
         return Ok(None);
     };
     let mut reader = Reader::open(path)?;
+    if reader.ends_in_half_a_line() {
+        let text = format!("the last line of `{}` is not whole and is passed over", path.display());
+        let hint = "a process that writes dead letters there finishes it, or cuts it off at its next start; \
+                    a line that was written by hand is one JSON object";
+        report(Event::Warning { text, hint: Some(hint.into()) });
+    }
     let partition = Partition::new(topics[0].as_str(), 0);
     let (place, connector) = (partition.clone(), job.name.clone());
     let length = reader.len();
@@ -51,13 +58,22 @@ pub fn records(job: &Job) -> Result<Option<Given>, Problem> {
     Ok(Some(Given::new(partition, length, Box::new(read))))
 }
 
+/// Lets the group count the lines of one file alone: a new file under the old name is counted anew, and
+/// another spelling of the name is the same file.
+pub fn bind_group(job: &mut Job) -> Result<(), Problem> {
+    if let Some(Replay { file: Some(path), .. }) = &job.replay {
+        job.source.group = format!("{}-{}", job.source.group, file::identity(path)?);
+    }
+    Ok(())
+}
+
 /// What is known while dead letters are read.
 #[derive(Debug)]
 pub struct Replaying {
     /// The topic of letters that do not name one, where there is no choice.
     only_topic: Option<Arc<str>>,
-    /// Where each record was met first.
-    seen: Mutex<HashMap<Origin, (u32, u64)>>,
+    /// Where each record was met first, by a digest of what it holds.
+    seen: Mutex<HashMap<(Origin, u64), (u32, u64)>>,
 }
 
 impl Replaying {
@@ -73,9 +89,10 @@ impl Replaying {
     /// Where a dead letter came from, `at` being its own partition and offset; takes the headers that
     /// were added to it away. `None`: it does not say.
     pub fn origin(&self, headers: &mut Headers<'_>, at: (u32, u64)) -> Option<Origin> {
+        let added = take_context(headers);
         let text = |piece: &str| {
             let name = connect_header(piece);
-            let (_, value) = headers.iter().rev().find(|(known, _)| *known == name)?;
+            let (_, value) = added.iter().rev().find(|(known, _)| *known == name)?;
             std::str::from_utf8((*value)?).ok()
         };
         let number = |piece: &str| text(piece)?.parse::<u64>().ok();
@@ -86,7 +103,6 @@ impl Replaying {
                 offset: Offset(number("offset")?),
             })
         })();
-        headers.retain(|(name, _)| !is_context(name));
         let unnamed = || {
             let topic = Arc::clone(self.only_topic.as_ref()?);
             Some(Origin { topic, partition: at.0, offset: Offset(at.1) })
@@ -94,16 +110,24 @@ impl Replaying {
         named.or_else(unnamed)
     }
 
-    /// Whether another dead letter of the same record was met before this one.
-    pub fn is_repeat(&self, origin: &Origin, at: (u32, u64)) -> bool {
+    /// Whether another dead letter of the same record was met before this one; `holds`: [`digest`].
+    pub fn is_repeat(&self, origin: &Origin, holds: u64, at: (u32, u64)) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen.entry(origin.clone()).or_insert(at) != at
+        *seen.entry((origin.clone(), holds)).or_insert(at) != at
     }
+}
+
+/// What a letter holds, in short: time, key, value and the record's own headers.
+pub fn digest(letter: Message<'_>, own_headers: &Headers<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (letter.created_ms(), letter.key(), letter.value(), own_headers).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::queue::Messages;
 
     fn origin(topic: &str, partition: u32, offset: u64) -> Origin {
         Origin { topic: topic.into(), partition, offset: Offset(offset) }
@@ -132,9 +156,33 @@ mod tests {
     fn a_record_is_taken_once_and_the_same_letter_again_after_a_rewind() {
         let replaying = Replaying::of(&Topics::Named(vec!["a".into()]));
         let record = origin("a", 2, 77);
-        assert!(!replaying.is_repeat(&record, (0, 5)));
-        assert!(replaying.is_repeat(&record, (0, 6)));
-        assert!(!replaying.is_repeat(&record, (0, 5)));
-        assert!(!replaying.is_repeat(&origin("a", 2, 78), (0, 7)));
+        assert!(!replaying.is_repeat(&record, 1, (0, 5)));
+        assert!(replaying.is_repeat(&record, 1, (0, 6)));
+        assert!(!replaying.is_repeat(&record, 1, (0, 5)));
+        assert!(!replaying.is_repeat(&origin("a", 2, 78), 1, (0, 7)));
+        assert!(!replaying.is_repeat(&record, 2, (0, 8)), "its place holds another record now");
+    }
+
+    #[test]
+    fn letters_of_one_place_are_told_apart_by_what_they_hold() {
+        let place = Partition::new("dead", 0);
+        let record = |time: i64, key: &str, value: &str| {
+            let mut record = Record::of(&place, 0);
+            record.timestamp_ms = Some(time);
+            (record.key, record.value) = (Some(key.into()), Some(value.into()));
+            record
+        };
+        let records = Messages::of(vec![
+            record(1, "k", "v"),
+            record(1, "k", "v"),
+            record(2, "k", "v"),
+            record(1, "kv", ""),
+            record(1, "k", "w"),
+        ]);
+        let own: Headers<'_> = vec![("h", None)];
+        let digests: Vec<u64> = records.iter().map(|letter| digest(letter, &own)).collect();
+        assert_eq!(digests[0], digests[1]);
+        assert!(digests[2..].iter().all(|digest| *digest != digests[0]));
+        assert_ne!(digest(records.iter().next().unwrap(), &vec![]), digests[0]);
     }
 }

@@ -121,10 +121,16 @@ pub fn summary(summary: &Summary) -> String {
     );
     rows.push(row(&all, &rate));
     let mut text = aligned(&rows);
-    if summary.filtered > 0 {
+    if summary.filtered > summary.repeated {
         text.push_str(&format!(
             "\nfiltered: {} records without a value or dropped by a transform",
-            grouped(summary.filtered)
+            grouped(summary.filtered - summary.repeated)
+        ));
+    }
+    if summary.repeated > 0 {
+        text.push_str(&format!(
+            "\nrepeated: {} dead letters of records that other letters of this run hold as well",
+            grouped(summary.repeated)
         ));
     }
     text.push_str(&not_loaded(summary));

@@ -131,6 +131,7 @@ pub fn summary(summary: &Summary) -> Value {
         "set_aside": summary.set_aside,
         "skipped": summary.skipped,
         "filtered": summary.filtered,
+        "repeated": summary.repeated,
         "already_loaded": summary.already_loaded,
         "reasons": summary.reasons.iter().map(reasoned).collect::<Vec<_>>(),
         "dead_letters": summary.dead_letters,

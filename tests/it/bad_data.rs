@@ -109,6 +109,48 @@ fn what_contradicts_itself_is_refused() {
     );
 }
 
+fn replay(from: &str) -> Overrides {
+    Overrides { replay: Some(from.into()), ..Overrides::default() }
+}
+
+#[test]
+fn a_topic_that_is_loaded_cannot_be_replayed_nor_take_what_a_replay_leaves() {
+    let hint = "hint: `--replay` takes a topic of dead letters; `-t` names the topics they came from where the \
+                configuration's pattern takes in both\n";
+    let refused = |topic: &str| {
+        format!(
+            "error: topic `{topic}` would be replayed and is loaded as well\n  at: `--replay`\n{hint}"
+        )
+    };
+    check_refused("", &replay("t"), &refused("t"));
+    let pattern = COMPLETE.replace("topics=t\n", "topics.regex=t.*\n");
+    let problems = load_with(&[("f", &pattern)], &replay("t.dlq"), &[], &[]).map(drop);
+    assert_eq!(told(&problems.expect_err("refused")), refused("t.dlq"));
+    check("", &replay("t.dlq"), "topic t.dlq");
+    // Nor is a source topic made a place for letters by the way.
+    check_refused(
+        "",
+        &Overrides { dlq: Some("t".into()), ..replay("t.dlq") },
+        "error: topic `t` would take dead letters and is loaded as well\n  at: `--dlq`\n\
+         hint: its records would be set aside again and again; name another topic\n",
+    );
+}
+
+#[test]
+fn the_lines_of_a_file_are_counted_by_a_group_of_its_own() {
+    let group = |lines: &str, overrides: &Overrides| {
+        let text = format!("{COMPLETE}{lines}");
+        let (job, _) = load_with(&[("f", &text)], overrides, &[], &[]).expect("accepted");
+        job.source.group
+    };
+    let plain = group("", &Overrides::default());
+    assert_eq!(group("", &replay("./dead.ndjson")), format!("{plain}-replay"));
+    // The group that is named holds the position of the very partition whose place the file takes.
+    let named = "consumer.override.group.id=g\n";
+    assert_eq!(group(named, &replay("./dead.ndjson")), "g-replay");
+    assert_eq!(group(named, &replay("t.dlq")), "g");
+}
+
 fn topic_of(lines: &str) -> starsink::config::job::DeadLetterTopic {
     let lines = format!("{lines}errors.tolerance=all\n{TOPIC}");
     let policy = loaded(&lines, &Overrides::default()).unwrap_or_else(|text| panic!("{text}"));

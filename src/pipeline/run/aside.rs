@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::config::job::{DeadLetterTarget, MaxErrors, OnBadRecord};
+use crate::config::job::{DeadLetterTarget, Job, MaxErrors, OnBadRecord};
 use crate::delivery::{self, CursorWrite, Input, Label, WriteError, WriteOutcome};
 use crate::dlq::{DeadLetter, Writer, Written};
 use crate::error::{Kind, Problem};
@@ -499,12 +499,8 @@ impl Run<'_> {
     pub(super) fn enter_books(&mut self, batch: &Batch, ranges: &[OffsetRange]) {
         self.books.enter(&batch.entry, ranges, self.started.elapsed());
         let is_set_aside = matches!(self.job.errors.on_bad_record, OnBadRecord::SetAside(_));
-        let prefix = format!("{}.", self.job.target.database);
         for refused in &batch.refused {
-            let letter = &refused.letter;
-            let named = letter.reason.table.as_deref();
-            let named = named.and_then(|table| table.strip_prefix(&prefix)).map(str::to_owned);
-            if let Some(table) = named.or_else(|| self.table_of_topic(&letter.partition.topic)) {
+            if let Some(table) = table_of(self.job, &refused.letter) {
                 self.books.refuse(&table, is_set_aside);
             }
         }
@@ -549,6 +545,21 @@ impl Run<'_> {
         let ranges = ranges.unwrap_or_default();
         ranges.iter().take(MOST).fold(problem, |problem, range| problem.at(range.to_string()))
     }
+}
+
+/// The table of a record that is not loaded: what its reason names, or that of its topic, where no transform
+/// can choose another. `None` also for a dead letter that does not say what record it holds.
+pub(super) fn table_of(job: &Job, letter: &DeadLetter) -> Option<String> {
+    let prefix = format!("{}.", job.target.database);
+    let named = letter.reason.table.as_deref().and_then(|table| table.strip_prefix(&prefix));
+    if let Some(table) = named {
+        return Some(table.to_owned());
+    }
+    let topic = &letter.partition.topic;
+    let is_nameless = job.replay.as_ref().is_some_and(|replay| replay.file.is_none())
+        && job.source.topics.take_in(topic);
+    let is_said = !job.records.may_route && !is_nameless;
+    is_said.then(|| route::table(&job.routes, topic).to_string())
 }
 
 #[cfg(test)]

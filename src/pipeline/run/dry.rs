@@ -16,6 +16,8 @@ use crate::pipeline::Stop;
 use crate::pipeline::positions::Positions;
 use crate::pipeline::reasons::Reasons;
 use crate::pipeline::refuse::{Refused, Why};
+use crate::pipeline::replay::{Replaying, digest};
+use crate::pipeline::run::aside::table_of;
 use crate::pipeline::run::prepare::{Prepared, wanted};
 use crate::record::{Offset, Partition};
 
@@ -30,6 +32,9 @@ struct Dry<'a> {
     tables: BTreeMap<String, TableProgress>,
     partitions: BTreeMap<Partition, PartitionBook>,
     reasons: Reasons,
+    /// The records are dead letters.
+    replaying: Option<Replaying>,
+    repeated: u64,
     topic: (usize, Arc<str>),
     read: u64,
 }
@@ -54,6 +59,8 @@ pub(super) fn run(
         tables: BTreeMap::new(),
         partitions: BTreeMap::new(),
         reasons: Reasons::default(),
+        replaying: job.replay.as_ref().map(|replay| Replaying::of(&replay.topics)),
+        repeated: 0,
         topic: (0, "".into()),
         read: 0,
     };
@@ -127,42 +134,72 @@ impl Dry<'_> {
         let book = self.partitions.entry(partition.clone()).or_insert_with(begin);
         book.read += 1;
         let mut headers = vec![];
-        if self.maker.reads_headers() {
+        if self.maker.reads_headers() || self.replaying.is_some() {
             message.headers(&mut headers);
         }
-        let record = RawRecord {
+        let at = (message.partition(), message.offset());
+        let origin = self.replaying.as_ref().map(|it| it.origin(&mut headers, at));
+        let mut record = RawRecord {
             topic: &topic,
-            partition: message.partition(),
-            offset: Offset(message.offset()),
+            partition: at.0,
+            offset: Offset(at.1),
             timestamp: message.timestamp_ms(),
             key: message.key(),
             value: message.value(),
             headers: &headers,
         };
-        let refusal = match self.maker.make(&record) {
-            Fate::Rows(rows) => {
-                book.loaded += 1;
-                for row in rows.iter() {
-                    let name = rows.table_name(row.table);
-                    let table = self.tables.entry(name.to_string()).or_default();
-                    table.rows += row.rows;
-                    table.bytes += row.bytes.len() as u64;
-                }
-                return Ok(());
-            }
-            Fate::Skipped(_) => {
+        let why = match &origin {
+            Some(None) => Why::nameless(),
+            Some(Some(origin))
+                if self
+                    .replaying
+                    .as_ref()
+                    .is_some_and(|it| it.is_repeat(origin, digest(message, &headers), at)) =>
+            {
                 book.filtered += 1;
+                self.repeated += 1;
                 return Ok(());
             }
-            Fate::Failed(problem) => return Err(problem),
-            Fate::Refused(refusal) => refusal,
+            None | Some(Some(_)) => {
+                if let Some(Some(origin)) = &origin {
+                    (record.topic, record.partition) = (&origin.topic, origin.partition);
+                    record.offset = origin.offset;
+                }
+                match self.maker.make(&record) {
+                    Fate::Rows(rows) => {
+                        book.loaded += 1;
+                        for row in rows.iter() {
+                            let name = rows.table_name(row.table);
+                            let table = self.tables.entry(name.to_string()).or_default();
+                            table.rows += row.rows;
+                            table.bytes += row.bytes.len() as u64;
+                        }
+                        return Ok(());
+                    }
+                    Fate::Skipped(_) => {
+                        book.filtered += 1;
+                        return Ok(());
+                    }
+                    Fate::Failed(problem) => return Err(problem),
+                    Fate::Refused(refusal) => {
+                        Why::refused(&refusal, &self.job.target.database, self.job.redact_values)
+                    }
+                }
+            }
         };
-        match self.job.errors.on_bad_record {
-            OnBadRecord::SetAside(_) => book.set_aside += 1,
-            OnBadRecord::Stop | OnBadRecord::Skip => book.skipped += 1,
+        let is_set_aside = matches!(self.job.errors.on_bad_record, OnBadRecord::SetAside(_));
+        match is_set_aside {
+            true => book.set_aside += 1,
+            false => book.skipped += 1,
         }
-        let why = Why::refused(&refusal, &self.job.target.database, self.job.redact_values);
         let refused = Refused::new(&record, why, &OnBadRecord::Skip, None);
+        if let Some(table) = table_of(self.job, &refused.letter) {
+            let table = self.tables.entry(table).or_default();
+            match is_set_aside {
+                true => table.set_aside += 1,
+                false => table.skipped += 1,
+            }
+        }
         self.reasons.add(refused.reasoned());
         Ok(())
     }
@@ -184,6 +221,7 @@ impl Dry<'_> {
             set_aside: sum(|book| book.set_aside),
             skipped: sum(|book| book.skipped),
             filtered: sum(|book| book.filtered),
+            repeated: self.repeated,
             reasons: self.reasons.list().to_vec(),
             partitions: self.partitions.into_values().collect(),
             complete,

@@ -1,5 +1,6 @@
 //! The consumer group: partitions come and go, offsets are fetched and written, reading begins.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -218,8 +219,22 @@ impl Run<'_> {
         });
     }
 
+    /// The file whose lines are read, if it is one.
+    fn replayed_file(&self) -> Option<&Path> {
+        self.job.replay.as_ref()?.file.as_deref()
+    }
+
     /// A group whose offsets have expired looks the same.
     fn tell_first_start(&mut self, start: Start) {
+        if let (Some(file), Start::Stored | Start::Beginning) = (self.replayed_file(), start) {
+            let text = format!(
+                "no line of `{}` was replayed before, as far as its path and its first line tell: \
+                 beginning with the first",
+                file.display()
+            );
+            (self.report)(Event::Notice(text));
+            return;
+        }
         let place = match start {
             Start::Stored | Start::Beginning => "with the first record of each partition",
             Start::End => "at the end of each partition",
@@ -366,6 +381,17 @@ impl Run<'_> {
                 low.0 - from.0
             ))
             .hint("to go on with what is left, move the group with `kafka-consumer-groups.sh --reset-offsets --to-earliest`"));
+        }
+        if from > high
+            && let Some(file) = self.replayed_file()
+        {
+            let file = file.display();
+            return Err(Problem::usage(format!(
+                "`{file}` has {high} lines, but {from} of it were replayed before: it was cut"
+            ))
+            .at(format!("group `{}`", self.group))
+            .hint("what was appended since cannot be told from what was loaded: copy the lines that are to be loaded to a new file, and replay that")
+            .hint("`-o beginning` loads every line that is left"));
         }
         if from > high {
             return Err(Problem::usage(format!(

@@ -97,6 +97,7 @@ impl Run<'_> {
             set_aside: self.books.set_aside,
             skipped: self.books.skipped,
             filtered: self.books.filtered,
+            repeated: self.books.repeated,
             reasons: self.books.reasons.list().to_vec(),
             dead_letters: self.dead_letters(),
             extra_loads: self.books.extra_loads,

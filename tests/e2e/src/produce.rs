@@ -136,8 +136,8 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// Value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Name and value of its header, if it has one.
-    pub header: Option<(&'a str, &'a [u8])>,
+    /// Names and values of its headers, in order.
+    pub headers: &'a [(&'a str, &'a [u8])],
     /// Milliseconds since 1970; now, if absent.
     pub timestamp_ms: Option<i64>,
 }
@@ -324,7 +324,7 @@ impl Sender {
                 partition: i32::try_from(row.partition)?,
                 key: Some(key.as_bytes()),
                 value: (!tombstone).then_some(value),
-                header: None,
+                headers: &[],
                 timestamp_ms,
             },
         )
@@ -336,8 +336,12 @@ impl Sender {
         record.key = message.key;
         record.payload = message.value;
         record.timestamp = message.timestamp_ms;
-        if let Some((key, value)) = message.header {
-            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        if !message.headers.is_empty() {
+            let headers =
+                message.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(*value) })
+                });
+            record = record.headers(headers);
         }
         loop {
             match self.producer.send(record) {

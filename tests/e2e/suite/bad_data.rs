@@ -347,6 +347,93 @@ fn dead_letters_of_a_file_are_loaded_again_once() {
     assert_eq!(fs::read_to_string(&file).expect("the file").lines().count(), 5);
 }
 
+/// The group counts lines of one file: by which name it is opened makes no difference, a new file under the
+/// old name does, and a file that was cut is refused.
+#[test]
+fn lines_of_a_file_are_counted_for_that_file_alone() {
+    let stage = Stage::new(1, TABLE);
+    let bad = r#"{"id":7,"city":"Oslo","n":"many"}"#;
+    stage.put(3, bad, &[0, 2]);
+    let path = |name: &str| stage.scene.dir.join(name).to_string_lossy().into_owned();
+    let file = path("dead.ndjson");
+    let strict = stage.job().set("sink.properties.strict_mode", "true");
+    stage.load(&strict, &["--dlq", &file], 3);
+    let job = strict.set("sink.properties.strict_mode", "false");
+    let replayed = |name: &str, loaded: u64| {
+        let (output, report) = stage.load(&job, &["--replay", name], 0);
+        assert_eq!(report["loaded"].as_u64(), Some(loaded), "{name}: {}", output.stderr);
+        output
+    };
+    replayed(&file, 2).says(&["no line of", &file, "was replayed before"]);
+    std::os::unix::fs::symlink("dead.ndjson", path("link.ndjson")).expect("a link");
+    replayed(&path("link.ndjson"), 0);
+    // Cut to its first line: what is left was loaded, and so it stays.
+    let text = fs::read_to_string(&file).expect("the file");
+    let first = text.lines().next().expect("a line");
+    fs::write(&file, format!("{first}\n")).expect("cut");
+    let output = job.load(&["--replay", &file]).expect(2);
+    output.says(&[&file, "has 1 lines, but 2 of it were replayed before", "-o beginning"]);
+    assert_eq!(stage.count(), 3);
+    // A new file under the old name begins with the same record, and its last line has no end.
+    fs::remove_file(&file).expect("removed");
+    let strict =
+        stage.job().set("name", job.get("name")).set("sink.properties.strict_mode", "true");
+    stage.load(&strict, &["-o", "beginning", "--dlq", &file], 3);
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, text.trim_end()).expect("written");
+    replayed(&file, 2);
+}
+
+/// A dry run takes letters for letters; a topic that was made anew has other records at the same places; a
+/// record's own headers of Connect's names are not taken for those of its letter.
+#[test]
+fn letters_are_told_apart_by_what_they_hold() {
+    let stage = Stage::new(1, TABLE);
+    let at = |offset: &str| -> Vec<(String, Vec<u8>)> {
+        [("topic", stage.topic.as_str()), ("partition", "0"), ("offset", offset)]
+            .map(|(name, text)| (format!("__connect.errors.{name}"), text.into()))
+            .to_vec()
+    };
+    let own = vec![("__connect.errors.topic".to_owned(), b"elsewhere".to_vec())];
+    let letter =
+        |value: &str, own: &[(String, Vec<u8>)]| (value.to_owned(), [own, &at("5")].concat());
+    let letters = [
+        letter(&good(1), &[]),
+        letter(&good(1), &[]),
+        letter(&good(2), &[]),
+        letter("not json", &own),
+    ];
+    topics::create(&stage.scene.bootstrap, &stage.dead, 1, &[]).expect("created");
+    let timestamp_ms = Some(an_hour_ago_ms());
+    for (value, headers) in &letters {
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let message = Message { headers: &headers, timestamp_ms, ..Message::value(value) };
+        produce::put(&stage.scene.bootstrap, &stage.dead, &[message]).expect("produced");
+    }
+    let counts = |report: &Value| {
+        let of_table = report["tables"][0]["set_aside"].as_u64();
+        let names = ["read", "loaded", "filtered", "repeated", "set_aside"];
+        (names.map(|name| report[name].as_u64().expect("a number")), of_table)
+    };
+    let expect = ([4, 2, 1, 1, 1], Some(1));
+    let job = stage.job();
+    let (_, report) = stage.load(&job, &["-n", "--replay", &stage.dead], 3);
+    assert_eq!(counts(&report), expect, "{report}");
+    let (output, report) = stage.load(&job, &["--replay", &stage.dead], 3);
+    assert_eq!(counts(&report), expect, "{report}");
+    assert!(output.stdout.contains("repeated: 1 dead letters"), "{}", output.stdout);
+    assert_eq!(stage.count(), 2);
+    let again = stage.letters().pop().expect("the one that is bad");
+    let topics = again.headers.iter().filter(|(name, _)| name == "__connect.errors.topic");
+    let topics: Vec<_> = topics.map(|(_, value)| value.clone().expect("a value")).collect();
+    assert_eq!(topics, [b"elsewhere".to_vec(), stage.topic.clone().into_bytes()]);
+    // And a third time.
+    stage.load(&job, &["--replay", &stage.dead], 3);
+    let third = stage.letters().pop().expect("the one that is bad");
+    assert_eq!((third.headers, third.value), (again.headers, again.value));
+}
+
 #[test]
 fn a_record_that_was_set_aside_twice_is_loaded_again_once() {
     let stage = Stage::new(1, TABLE);

@@ -122,12 +122,17 @@ impl Case {
         let all: Vec<Given> =
             (0..rows).map(|id| if id == at { self.bad.clone() } else { (self.good)(id) }).collect();
         let timestamp_ms = Some(an_hour_ago_ms());
+        let headers: Vec<Vec<(&str, &[u8])>> = all
+            .iter()
+            .map(|given| given.header.iter().map(|(name, value)| (*name, &**value)).collect())
+            .collect();
         let messages: Vec<Message<'_>> = all
             .iter()
-            .map(|given| Message {
+            .zip(&headers)
+            .map(|(given, headers)| Message {
                 key: given.key.as_deref(),
                 value: Some(&given.value),
-                header: given.header.as_ref().map(|(name, value)| (*name, value.as_slice())),
+                headers,
                 timestamp_ms,
                 ..Message::default()
             })

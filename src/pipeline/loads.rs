@@ -365,7 +365,7 @@ impl Shared {
                     thread::sleep(pause);
                     pause *= 2;
                 }
-                other => break other,
+                other => break told.shown(other),
             }
         };
         self.free(part);
@@ -397,6 +397,16 @@ impl Told<'_> {
         Done { label: self.label.clone(), what, problem, rejection: None }
     }
 
+    /// Without what a refusal may quote of a row, where that is not to be shown.
+    fn shown(self, reply: Result<Reply, Failure>) -> Result<Reply, Failure> {
+        match reply {
+            Ok(Reply::Refused(refusal)) if self.target.redact_values => {
+                Ok(Reply::Refused(refusal.without_values()))
+            }
+            other => other,
+        }
+    }
+
     /// A question for the label's state.
     fn unanswered(self, op: Op, failure: &Failure) -> Done {
         let what = format!("cannot ask for the state of label `{}`", self.label);
@@ -412,6 +422,7 @@ impl Told<'_> {
             Op::Load => "load rows",
             Op::AskState | Op::AskStateEverywhere | Op::AskHistory => "ask for a label's state",
         };
+        let reply = self.shown(reply);
         let answer = to_answer(op, &reply);
         let rejection = self.rejection(&reply);
         let problem = match answer {

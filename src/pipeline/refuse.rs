@@ -10,6 +10,7 @@ use crate::event::Reasoned;
 use crate::mapping::maker::{RawRecord, Refusal, Rows};
 use crate::pipeline::named::Named;
 use crate::record::{Offset, Partition};
+use crate::starrocks::reply;
 
 /// A record that goes no further, with what is kept of it.
 #[derive(Debug)]
@@ -96,9 +97,8 @@ impl Why {
     /// By one of our own steps.
     pub fn refused(refusal: &Refusal, database: &str, redacts: bool) -> Why {
         let shown = if redacts { &refusal.safe_cause } else { &refusal.cause };
-        let message = match refusal.cause.as_str() {
+        let message = match shown.as_str() {
             "" => refusal.what.clone(),
-            // A dead letter holds the record itself, so its reason may name values.
             cause => format!("{}: {cause}", refusal.what),
         };
         let reason = Reason {
@@ -121,15 +121,20 @@ impl Why {
 
     /// By StarRocks.
     pub fn rejected(verdict: &Verdict, redacts: bool) -> Why {
-        let what = format!("StarRocks rejects its row: {}", verdict.reason);
+        let said = match redacts {
+            true => reply::without_values(&verdict.reason),
+            false => verdict.reason.clone(),
+        };
+        let what = format!("StarRocks rejects its row: {said}");
+        let words = if redacts { &said } else { &verdict.words };
         let reason = Reason {
             table: Some(verdict.table.clone()),
             label: Some(verdict.label.clone()),
-            starrocks: Some(verdict.words.clone()),
+            starrocks: Some(words.clone()),
             ..Reason::of_the_sink(what.clone())
         };
-        let words = verdict.words.strip_prefix("Error: ").unwrap_or(&verdict.words);
-        let cause = Some(words.to_owned()).filter(|_| !redacts && words != verdict.reason);
+        let words = words.strip_prefix("Error: ").unwrap_or(words);
+        let cause = Some(words.to_owned()).filter(|words| *words != said);
         Why { reason, what, cause, by_name: verdict.by_name }
     }
 }
@@ -170,5 +175,30 @@ impl Refused {
         };
         let bytes = letter.bytes() as u64;
         Refused { letter, what: why.what, cause: why.cause, excerpt, by_name: why.by_name, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_without_values_has_none_of_starrocks_either() {
+        let said = "The field (name = n, pos = 2) is out of range. Type: INT";
+        let reason = format!("{said}, Value length: 6, Value: secret");
+        let verdict = Verdict {
+            words: format!("Error: {reason}. Row: {{\"n\":\"secret\"}}"),
+            reason,
+            table: "d.t".into(),
+            label: "l".into(),
+            by_name: true,
+        };
+        let why = Why::rejected(&verdict, true);
+        assert!(!format!("{why:?}").contains("secret"), "{why:?}");
+        assert_eq!(why.reason.starrocks.as_deref(), Some(said));
+        assert_eq!((why.what, why.cause), (format!("StarRocks rejects its row: {said}"), None));
+        let why = Why::rejected(&verdict, false);
+        assert_eq!(why.reason.starrocks.as_deref(), Some(&*verdict.words));
+        assert_eq!(why.cause.as_deref(), verdict.words.strip_prefix("Error: "));
     }
 }

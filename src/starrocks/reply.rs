@@ -222,6 +222,51 @@ pub fn label_state(http: u16, body: &[u8]) -> Option<LabelState> {
     }
 }
 
+impl Refusal {
+    /// Without what it may quote of a row; who asks, names and headers are no values.
+    pub fn without_values(self) -> Refusal {
+        match self.reason {
+            Reason::Rows | Reason::Document | Reason::Size => {
+                Refusal { message: without_values(&self.message), ..self }
+            }
+            Reason::Access | Reason::Setup | Reason::NoInterface => self,
+        }
+    }
+}
+
+/// What StarRocks says of rows, without a value of any: only what is known to hold none is left.
+pub fn without_values(text: &str) -> String {
+    const HIDDEN: &str = "StarRocks' words are not shown, they may quote a value";
+    // Of a field: name, place and type stand before the value.
+    if text.starts_with("The field (name = ")
+        && let Some((before, _)) = text.split_once(", Value length: ")
+    {
+        return before.to_owned();
+    }
+    if text.starts_with("String '")
+        && let Some((_, limit)) = text.rsplit_once("' is too long. The max length is ")
+    {
+        return format!("String is too long. The max length is {limit}");
+    }
+    let is_name = |name: &str| !name.contains(char::is_whitespace);
+    let null = text.strip_prefix("NULL value in non-nullable column '");
+    let counts_fields =
+        text.starts_with("Target column count: ") && text.contains("source value column count: ");
+    if null.and_then(|name| name.strip_suffix('\'')).is_some_and(is_name) || counts_fields {
+        return text.to_owned();
+    }
+    const KNOWN: &[&str] = &[
+        "Invalid UTF-8 row",
+        "load op type string not supported",
+        "is out of range",
+        "is too long",
+    ];
+    let lower = text.to_lowercase();
+    let known = [KNOWN, ROWS, DOCUMENT, SIZE].into_iter().flatten();
+    let found = known.copied().find(|words| lower.contains(&words.to_lowercase()));
+    found.unwrap_or(HIDDEN).to_owned()
+}
+
 fn by_text(message: &str, error_url: Option<&str>) -> Reply {
     let lower = message.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -462,5 +507,25 @@ mod tests {
         );
         assert_eq!(label_state(500, br#"{"state":"VISIBLE"}"#), None);
         assert_eq!(label_state(200, br#"{"status":"FAILED"}"#), None);
+    }
+
+    #[test]
+    fn what_is_shown_without_values_holds_none() {
+        let check = |text: &str, expect: &str| assert_eq!(without_values(text), expect);
+        let null = "NULL value in non-nullable column 'city'";
+        check(null, null);
+        let field = "The field (name = n, pos = 2) is out of range. Type: INT";
+        check(&format!("{field}, Value length: 6, Value: secret, 1"), field);
+        check(
+            "String 'it's ' is too long. The max length is 9, secret' is too long. The max length is 10",
+            "String is too long. The max length is 10",
+        );
+        check("too many filtered rows, first: secret", "too many filtered rows");
+        check("Failed to parse json as object. error: secret", "failed to parse json");
+        check("load op type string not supported: secret", "load op type string not supported");
+        check("decimal 'secret' is out of range", "is out of range");
+        let hidden = "StarRocks' words are not shown, they may quote a value";
+        check("value secret is odd", hidden);
+        check("NULL value in non-nullable column 'a' of 'secret'", hidden);
     }
 }

@@ -139,6 +139,8 @@ pub struct Progress {
     pub waiting_for: Option<String>,
     /// A person asked (SIGUSR1): print a line now.
     pub asked: bool,
+    /// Once a second, where a status file is kept: what is committed so far.
+    pub books: Option<Box<Summary>>,
 }
 
 /// The books of one partition.
@@ -149,6 +151,9 @@ pub struct PartitionBook {
     pub next: Offset,
     pub read: u64,
     pub loaded: u64,
+    /// Records whose one row StarRocks left out, where all of a batch came from this partition; else they are
+    /// among the loaded here.
+    pub left_out: u64,
     pub set_aside: u64,
     pub skipped: u64,
     pub filtered: u64,
@@ -165,6 +170,7 @@ impl PartitionBook {
             next: first,
             read: 0,
             loaded: 0,
+            left_out: 0,
             set_aside: 0,
             skipped: 0,
             filtered: 0,
@@ -179,10 +185,12 @@ impl PartitionBook {
 pub struct Summary {
     pub tables: Vec<TableProgress>,
     pub elapsed: Duration,
-    /// Records read = `loaded_records` + `set_aside` + `skipped` + `filtered` + `already_loaded`, for
-    /// what was committed.
+    /// Records read = `loaded_records` + `left_out` + `set_aside` + `skipped` + `filtered` + `already_loaded`,
+    /// for what was committed.
     pub read: u64,
     pub loaded_records: u64,
+    /// Records whose one row StarRocks left out (`max_filter_ratio`, `where`).
+    pub left_out: u64,
     /// Records that could not be loaded and are kept as dead letters.
     pub set_aside: u64,
     /// Records that could not be loaded and were passed over.
@@ -193,6 +201,8 @@ pub struct Summary {
     pub repeated: u64,
     /// Why records were set aside or skipped.
     pub reasons: Vec<Reasoned>,
+    /// The same, with those of the batch that ended the run and was not loaded; empty if none did.
+    pub stopped_by: Vec<Reasoned>,
     /// Where dead letters went, in words.
     pub dead_letters: Option<String>,
     /// Loads that only looked for rows that StarRocks rejects.

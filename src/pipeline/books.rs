@@ -41,6 +41,8 @@ pub struct Books {
     pub tables: BTreeMap<String, TableProgress>,
     pub read: u64,
     pub loaded_records: u64,
+    /// Records of committed loads whose one row StarRocks left out.
+    pub left_out: u64,
     /// Records that make no row, as configured.
     pub filtered: u64,
     /// Those among them that are repeats of dead letters.
@@ -104,6 +106,18 @@ impl Entry {
 }
 
 impl Entry {
+    /// Records of which StarRocks took nothing, under `max_filter_ratio` or `where`. Where records have several
+    /// rows, or go to several tables, it cannot be told of which record a row is missing: none.
+    fn left_out(&self) -> u64 {
+        let all = self.tally();
+        let is_row_by_row =
+            all.placed == all.loaded && self.tables.values().all(|sent| sent.records == sent.rows);
+        let missing =
+            |sent: &Sent| sent.counted.map_or(0, |counted| counted.filtered + counted.unselected);
+        let missing: u64 = self.tables.values().map(missing).sum();
+        if is_row_by_row { missing.min(all.loaded) } else { 0 }
+    }
+
     /// Of all partitions.
     pub fn tally(&self) -> Tally {
         let mut all = Tally::default();
@@ -122,7 +136,9 @@ impl Books {
         self.set_aside += tally.set_aside;
         self.skipped += tally.skipped;
         self.already_loaded += tally.already_loaded;
-        self.loaded_records += tally.loaded;
+        let left_out = entry.left_out();
+        self.left_out += left_out;
+        self.loaded_records += tally.loaded - left_out;
         for (name, sent) in &entry.tables {
             let table = self.table(name);
             let counted = sent.counted.unwrap_or_default();
@@ -137,7 +153,10 @@ impl Books {
             let whole = whole.or_insert((range.first, range.next));
             whole.1 = whole.1.max(range.next);
             let tally = entry.partitions.get(&range.partition).cloned().unwrap_or_default();
-            self.partition(range).enter(range, &tally);
+            // StarRocks does not say which partition a row came from.
+            let is_only_one = tally.loaded == entry.tally().loaded;
+            let left_out = if is_only_one { left_out } else { 0 };
+            self.partition(range).enter(range, &tally, left_out);
         }
     }
 
@@ -173,11 +192,12 @@ impl Books {
 }
 
 impl PartitionBook {
-    fn enter(&mut self, range: &OffsetRange, tally: &Tally) {
+    fn enter(&mut self, range: &OffsetRange, tally: &Tally, left_out: u64) {
         self.first = self.first.min(range.first);
         self.next = self.next.max(range.next);
         self.read += tally.records;
-        self.loaded += tally.loaded;
+        self.loaded += tally.loaded - left_out;
+        self.left_out += left_out;
         self.set_aside += tally.set_aside;
         self.skipped += tally.skipped;
         self.filtered += tally.filtered;
@@ -312,6 +332,7 @@ mod tests {
                 }
             }
             let fates = books.loaded_records
+                + books.left_out
                 + books.set_aside
                 + books.skipped
                 + books.filtered
@@ -321,6 +342,40 @@ mod tests {
             assert_eq!(all.clone().map(|book| book.read).sum::<u64>(), books.read);
             assert_eq!(all.map(|book| book.read + book.gaps).sum::<u64>(), offsets);
         }
+    }
+
+    #[test]
+    fn a_record_whose_row_starrocks_left_out_is_not_loaded() {
+        let range = |number, next| OffsetRange {
+            partition: Partition::new("t", number),
+            first: Offset(0),
+            next: Offset(next),
+        };
+        let counted = Counted { total: 8, loaded: 5, filtered: 2, unselected: 1 };
+        let left_out = |mut entry: Entry| {
+            entry.tables.values_mut().for_each(|sent| sent.counted = Some(counted));
+            entry
+        };
+        let mut books = Books::default();
+        books.enter(&left_out(entry(10, 2, 8, None)), &[range(0, 10)], Duration::ZERO);
+        assert_eq!((books.loaded_records, books.left_out, books.tables["t"].rows), (5, 3, 5));
+        let book = &books.partitions[&Partition::new("t", 0)];
+        assert_eq!((book.loaded, book.left_out, book.filtered), (5, 3, 2));
+        // Of two partitions it cannot be said which; in all it can.
+        let mut two = left_out(entry(10, 2, 8, None));
+        let tally = two.partitions[&Partition::new("t", 0)].clone();
+        two.partitions.insert(Partition::new("t", 1), tally);
+        two.tables.values_mut().for_each(|sent| (sent.records, sent.rows) = (16, 16));
+        let mut books = Books::default();
+        books.enter(&two, &[range(0, 10), range(1, 10)], Duration::ZERO);
+        assert_eq!((books.loaded_records, books.left_out), (13, 3));
+        assert!(books.partitions.values().all(|book| (book.loaded, book.left_out) == (8, 0)));
+        // A record of two rows may have lost one of them.
+        let mut several = left_out(entry(10, 2, 8, None));
+        several.tables.values_mut().for_each(|sent| sent.rows = 16);
+        let mut books = Books::default();
+        books.enter(&several, &[range(0, 10)], Duration::ZERO);
+        assert_eq!((books.loaded_records, books.left_out), (8, 0));
     }
 
     #[test]

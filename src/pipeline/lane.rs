@@ -11,6 +11,7 @@ use crate::config::job::{Compression, ErrorPolicy, OnBadRecord};
 use crate::delivery::{Owed, TableHash};
 use crate::dlq::letter::take_context;
 use crate::error::{Kind, Problem, is_unseen};
+use crate::event::Reasoned;
 use crate::kafka::queue::{Message, Messages};
 use crate::mapping::maker::{Fate, RawRecord, Refusal, RowMaker, Rows, Stage};
 use crate::mapping::plan::NewField;
@@ -108,6 +109,8 @@ pub enum Said {
     Bad {
         ticket: Ticket,
         problem: Problem,
+        /// `None` where it is no fault of the record.
+        reason: Option<Box<Reasoned>>,
         partition: Partition,
         offset: Offset,
         /// Records of its partition before it, in this batch.
@@ -325,9 +328,13 @@ impl Lane<'_> {
                 Fate::Failed(problem) => Stopped::Failed(problem),
             };
             let stops = matches!(self.plan.errors.on_bad_record, OnBadRecord::Stop);
-            let problem = match stopped {
-                Stopped::Refused(refusal) if stops => locate(&refusal, &record, self.plan),
-                Stopped::Failed(problem) => problem,
+            let (problem, reason) = match stopped {
+                Stopped::Refused(refusal) if stops => {
+                    let why = Why::refused(&refusal, &self.plan.database, self.plan.redact_values);
+                    let refused = Refused::new(&record, why, &OnBadRecord::Stop, None);
+                    (locate(&refusal, &record, self.plan), Some(Box::new(refused.reasoned())))
+                }
+                Stopped::Failed(problem) => (problem, None),
                 Stopped::Refused(refusal) => {
                     let why = Why::refused(&refusal, &self.plan.database, self.plan.redact_values);
                     self.put_aside(message, &record, why);
@@ -344,6 +351,7 @@ impl Lane<'_> {
             self.outbox.lane(Said::Bad {
                 ticket: self.ticket,
                 problem,
+                reason,
                 partition: Partition::new(Arc::clone(&topic.1), at.0),
                 offset: Offset(at.1),
                 before: self.tally.records,

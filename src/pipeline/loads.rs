@@ -61,6 +61,8 @@ pub struct Rejection {
     pub fault: Fault,
     /// StarRocks' words.
     pub message: String,
+    /// How many rows it refuses, where it says so.
+    pub rows: Option<u64>,
     /// Its error log, one line a row: `Error: …. Row: …`.
     pub log: Vec<String>,
 }
@@ -466,7 +468,8 @@ impl Told<'_> {
         };
         let log = refusal.error_url.iter().flat_map(|url| self.target.client.error_log(url));
         let (table, message) = (self.table.clone(), refusal.message.clone());
-        Some(Rejection { table, fault, message, log: log.collect() })
+        let rows = refusal.rejected_of.map(|(rejected, _)| rejected);
+        Some(Rejection { table, fault, message, rows, log: log.collect() })
     }
 
     /// What a person reads about an answer that is no success.

@@ -139,6 +139,8 @@ struct Run<'a> {
     started: Instant,
     last_load: Option<Instant>,
     last_progress: Instant,
+    /// When the books were last told in mid-run.
+    last_books: Option<Instant>,
     last_topics: Instant,
     released_by: Option<Instant>,
     /// A position is being looked for again.
@@ -286,6 +288,7 @@ pub(super) fn run(
             started: now,
             last_load: None,
             last_progress: now,
+            last_books: None,
             last_topics: now,
             released_by: None,
             astray: None,

@@ -121,6 +121,12 @@ pub fn summary(summary: &Summary) -> String {
     );
     rows.push(row(&all, &rate));
     let mut text = aligned(&rows);
+    if all.filtered_rows > 0 {
+        text.push_str(&format!(
+            "\nleft out: {} rows by StarRocks (`max_filter_ratio`, `where`)",
+            grouped(all.filtered_rows)
+        ));
+    }
     if summary.filtered > summary.repeated {
         text.push_str(&format!(
             "\nfiltered: {} records without a value or dropped by a transform",

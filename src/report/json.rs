@@ -115,6 +115,8 @@ pub fn progress(progress: &Progress) -> Value {
 
 /// The books; also what `--report` writes.
 pub fn summary(summary: &Summary) -> Value {
+    let is_stopped = !summary.stopped_by.is_empty();
+    let reasons = if is_stopped { &summary.stopped_by } else { &summary.reasons };
     json!({
         "event": "summary",
         "complete": summary.complete,
@@ -128,12 +130,15 @@ pub fn summary(summary: &Summary) -> Value {
         "elapsed_s": summary.elapsed.as_secs_f64(),
         "read": summary.read,
         "loaded": summary.loaded_records,
+        "left_out": summary.left_out,
+        "rows": summary.tables.iter().map(|table| table.rows).sum::<u64>(),
+        "filtered_rows": summary.tables.iter().map(|table| table.filtered_rows).sum::<u64>(),
         "set_aside": summary.set_aside,
         "skipped": summary.skipped,
         "filtered": summary.filtered,
         "repeated": summary.repeated,
         "already_loaded": summary.already_loaded,
-        "reasons": summary.reasons.iter().map(reasoned).collect::<Vec<_>>(),
+        "reasons": reasons.iter().map(reasoned).collect::<Vec<_>>(),
         "dead_letters": summary.dead_letters,
         "extra_loads": summary.extra_loads,
         "partitions": summary.partitions.iter().map(partition).collect::<Vec<_>>(),
@@ -188,6 +193,7 @@ fn partition(book: &PartitionBook) -> Value {
         "next": book.next.0,
         "read": book.read,
         "loaded": book.loaded,
+        "left_out": book.left_out,
         "set_aside": book.set_aside,
         "skipped": book.skipped,
         "filtered": book.filtered,

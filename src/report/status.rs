@@ -52,7 +52,24 @@ impl StatusFile {
         if self.is_metrics() {
             return metrics(progress, SystemTime::now());
         }
+        /// What a summary says of what is committed, and progress does not.
+        const BOOKS: [&str; 10] = [
+            "loaded",
+            "left_out",
+            "repeated",
+            "already_loaded",
+            "extra_loads",
+            "reasons",
+            "dead_letters",
+            "partitions",
+            "committed",
+            "labels",
+        ];
         let mut body = json::progress(progress);
+        if let Some(books) = &progress.books {
+            let books = json::summary(books);
+            BOOKS.iter().for_each(|name| body[*name] = books[*name].clone());
+        }
         body["at"] = stamp(SystemTime::now()).into();
         body.to_string()
     }
@@ -192,7 +209,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::TableProgress;
+    use crate::event::{Summary, TableProgress};
 
     #[test]
     fn metrics_are_what_a_textfile_collector_takes() {
@@ -202,6 +219,18 @@ mod tests {
         assert!(text.contains("starsink_rows_loaded_total{table=\"d.\\\"t\"} 3\n"), "{text}");
         assert!(text.contains("starsink_lag_records 7\n"));
         assert!(text.ends_with("# EOF"));
+    }
+
+    #[test]
+    fn a_status_has_the_books() {
+        let books = Summary { loaded_records: 7, ..Summary::default() };
+        let progress = Progress { read: 9, books: Some(Box::new(books)), ..Progress::default() };
+        let text = StatusFile::new("s.json".into()).render(&progress);
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&status["read"], &status["loaded"]), (&9.into(), &7.into()));
+        for name in ["reasons", "partitions", "labels", "committed"] {
+            assert!(status[name].is_array(), "{name}: {status}");
+        }
     }
 
     /// A directory of its own, gone at the end.

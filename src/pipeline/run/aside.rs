@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::config::job::{DeadLetterTarget, Job, MaxErrors, OnBadRecord};
+use crate::config::job::{DeadLetterTarget, Job, MaxErrors, NewFields, OnBadRecord};
 use crate::delivery::{self, CursorWrite, Input, Label, WriteError, WriteOutcome};
 use crate::dlq::{DeadLetter, Writer, Written};
 use crate::error::{Kind, Problem};
-use crate::event::{self, Event};
+use crate::event::{self, Event, Reasoned};
 use crate::mapping::plan::NewField;
 use crate::mapping::route;
 use crate::pipeline::isolate::{Isolation, Next};
@@ -22,6 +22,7 @@ use crate::pipeline::refuse::{Condemned, Refused, Verdict};
 use crate::pipeline::run::{Batch, Run};
 use crate::pipeline::{Inbox, Outbox};
 use crate::record::{Offset, OffsetRange, Partition};
+use crate::starrocks::reply;
 
 /// Records told one by one in a batch unless `errors.log.enable` asks for all of them.
 const MOST_TOLD: usize = 3;
@@ -42,6 +43,8 @@ pub(super) struct Aside {
     names_fail: bool,
     /// The attempt that fails now is part of a search and no failure to count.
     is_searching: bool,
+    /// Why records could not be loaded, where that ended the run: those of what was not committed as well.
+    pub(super) stopped_by: Reasons,
     /// Told already.
     new_fields: BTreeSet<String>,
     /// After a body that was too large: bytes of a batch from then on.
@@ -93,6 +96,7 @@ impl Aside {
             is_by_name: false,
             names_fail: false,
             is_searching: false,
+            stopped_by: Reasons::default(),
             new_fields: BTreeSet::new(),
             most_bytes: u64::MAX,
             suspect: None,
@@ -136,9 +140,12 @@ impl Run<'_> {
     /// Told once for each field, with what would keep it.
     pub(super) fn new_field(&mut self, table: &str, field: &NewField) {
         let database = &self.job.target.database;
+        let so = match self.job.records.new_fields {
+            NewFields::Refuse => "such records are not loaded (`starsink.new.fields=refuse`)",
+            NewFields::Warn | NewFields::Ignore => "StarRocks drops it",
+        };
         let text = format!(
-            "records for `{database}.{table}` have a new field `{}`: no column has this name, so StarRocks \
-             drops it",
+            "records for `{database}.{table}` have a new field `{}`: no column has this name, so {so}",
             field.name
         );
         if !self.aside.new_fields.insert(text.clone()) {
@@ -165,6 +172,7 @@ impl Run<'_> {
             all.add(refused.reasoned());
         }
         self.problem = Some(too_many(limit, bad, read, &all));
+        self.aside.stopped_by = all;
     }
 
     /// The dead letters of the sealed batch: written now, or with its offsets.
@@ -186,6 +194,33 @@ impl Run<'_> {
         // The thread ends before its sender only by a panic.
         let sent = errands.send(Errand { ticket, refused });
         sent.is_err().then_some(Input::DeadLettersFlushed(false))
+    }
+
+    /// A record that ends the run: it is among the reasons, and no record that was read to its end.
+    pub(super) fn stopped_by(&mut self, reason: Reasoned) {
+        if self.aside.stopped_by.list().is_empty() {
+            self.aside.stopped_by = self.books.reasons.clone();
+        }
+        self.aside.stopped_by.add(reason);
+    }
+
+    /// Rows that StarRocks refuses end the run.
+    pub(super) fn stopped_by_rows(&mut self, label: &Label, rejection: &Rejection) {
+        let shown = self.job.redact_values;
+        let line =
+            rejection.log.first().map_or(rejection.message.as_str(), |line| named::reason(line));
+        let said = if shown { reply::without_values(line) } else { line.to_owned() };
+        let first = self.with_ranges(Problem::usage(""), label).at.into_iter().next();
+        self.stopped_by(Reasoned {
+            stage: "TASK_PUT".into(),
+            what: format!("StarRocks rejects rows: {said}"),
+            table: Some(rejection.table.to_string()),
+            // Where no answer counts them, the log names some.
+            count: rejection.rows.unwrap_or(rejection.log.len() as u64).max(1),
+            // Which record of the batch it is nobody looked for.
+            first: first.unwrap_or_default(),
+            cause: Some(rejection.message.clone()).filter(|message| *message != said),
+        });
     }
 
     /// The writing thread is done with a batch.
@@ -411,6 +446,7 @@ impl Run<'_> {
     fn condemn(&mut self, range: &OffsetRange, label: &Label, rejection: &Rejection) {
         if matches!(self.job.errors.on_bad_record, OnBadRecord::Stop) {
             let place = format!("{}@{}", range.partition, range.first);
+            self.stopped_by_rows(label, rejection);
             self.problem = Some(
                 Problem::new(
                     Kind::BadRecord,
@@ -451,12 +487,12 @@ impl Run<'_> {
     }
 
     /// The piece is loaded, or there was nothing in it: on to the next, or back to all partitions.
-    pub(super) fn piece_loaded(&mut self) -> Result<(), Problem> {
+    pub(super) fn piece_loaded(&mut self, has_rows: bool) -> Result<(), Problem> {
         let Some(isolation) = &mut self.aside.isolation else { return Ok(()) };
-        isolation.loaded();
+        isolation.loaded(has_rows);
         if isolation.piece().is_empty() {
-            let loads = isolation.loads();
-            (self.report)(Event::Step(format!("the search took {loads} loads")));
+            let loads = isolation.extra_loads();
+            (self.report)(Event::Step(format!("the search took {loads} loads more")));
             self.books.extra_loads += loads;
             self.aside.isolation = None;
             self.aside.names_fail = false;
@@ -573,6 +609,7 @@ mod tests {
             table: TableName { database: "d".into(), table: "t".into() },
             fault: Fault::Rows,
             message: "too many filtered rows".into(),
+            rows: None,
             log: vec![],
         };
         let problem = gave_up(&rejection, 20_001, 9_000);

@@ -379,7 +379,7 @@ impl Run<'_> {
             }));
         }
         if batch.is_piece {
-            self.piece_loaded()?;
+            self.piece_loaded(!batch.labels.is_empty())?;
         }
         balance.map_err(|text| {
             Problem::new(

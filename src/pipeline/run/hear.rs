@@ -32,7 +32,10 @@ impl Run<'_> {
                 }
                 self.hand_over(ticket)
             }
-            Inbox::Lane(Said::Bad { ticket, problem, partition, offset, before }) => {
+            Inbox::Lane(Said::Bad { ticket, problem, reason, partition, offset, before }) => {
+                if self.ending.is_none() && self.problem.is_none() {
+                    reason.into_iter().for_each(|reason| self.stopped_by(*reason));
+                }
                 self.end_before(ticket, &partition, offset, before, problem);
                 Ok(())
             }
@@ -146,6 +149,9 @@ impl Run<'_> {
                 done.problem = None;
             }
             done.problem = done.problem.map(|problem| self.with_ranges(problem, &done.label));
+            if !is_searched_for && self.problem.is_none() {
+                self.stopped_by_rows(&done.label, &rejection);
+            }
             // A plain load has its intent already, which gives way whatever is done about the rows.
             if is_searched_for || self.is_plain(&done.label) {
                 if let Some(problem) = done.problem {

@@ -94,7 +94,7 @@ impl Run<'_> {
         match (self.positions.all_done(), moved) {
             (true, true) => self.seal(ticket),
             // Nothing is there any more: compacted away, or read before.
-            (true, false) if self.stopping.is_none() => self.piece_loaded(),
+            (true, false) if self.stopping.is_none() => self.piece_loaded(false),
             (true | false, _) => {
                 self.make_room();
                 Ok(())

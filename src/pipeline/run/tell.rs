@@ -11,6 +11,8 @@ use crate::record::{Offset, Partition};
 
 /// Progress is told this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// The status file is rewritten as often.
+const BOOKS_EVERY: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     pub(super) fn tell_progress(&mut self) {
@@ -32,8 +34,43 @@ impl Run<'_> {
             since_last_load: self.last_load.map(|at| at.elapsed()),
             waiting_for: self.waiting_for.clone().or_else(|| self.schema_waited_for()),
             asked,
+            books: self.is_status_due().then(|| Box::new(self.books_now())),
         };
         (self.report)(Event::Progress(progress));
+    }
+
+    /// Whether the books are wanted: they are long, and nobody else reads them in mid-run.
+    fn is_status_due(&mut self) -> bool {
+        let is_kept = matches!(self.extent, Extent::Forever { status_file: Some(_), .. });
+        let is_due = is_kept && self.last_books.is_none_or(|last| last.elapsed() >= BOOKS_EVERY);
+        if is_due {
+            self.last_books = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// What is committed so far.
+    fn books_now(&self) -> Summary {
+        Summary {
+            tables: self.tables_now(),
+            elapsed: self.started.elapsed(),
+            read: self.books.read,
+            loaded_records: self.books.loaded_records,
+            left_out: self.books.left_out,
+            set_aside: self.books.set_aside,
+            skipped: self.books.skipped,
+            filtered: self.books.filtered,
+            repeated: self.books.repeated,
+            reasons: self.books.reasons.list().to_vec(),
+            dead_letters: self.dead_letters(),
+            extra_loads: self.books.extra_loads,
+            partitions: self.books.partitions.values().cloned().collect(),
+            already_loaded: self.books.already_loaded,
+            committed: self.books.committed(),
+            audit: self.books.audit.iter().cloned().collect(),
+            guarantee_name: guarantee(self.mode, self.plain).0,
+            ..Summary::default()
+        }
     }
 
     /// Why lanes stand still for a schema, if they do.
@@ -85,34 +122,18 @@ impl Run<'_> {
         let asked_before = matches!(self.extent, Extent::Until(bounds) if bounds.start != Start::Stored)
             && !self.has_begun_anew;
         let at_end = self.positions.all_done() && !self.assigned.is_empty();
-        let committed = self.books.committed();
         let pending = self.left_pending();
         self.books.audit.extend(pending);
+        let books = self.books_now();
         Summary {
-            done_before: complete && asked_before && at_end && committed.is_empty(),
-            tables: self.tables_now(),
-            elapsed: self.started.elapsed(),
-            read: self.books.read,
-            loaded_records: self.books.loaded_records,
-            set_aside: self.books.set_aside,
-            skipped: self.books.skipped,
-            filtered: self.books.filtered,
-            repeated: self.books.repeated,
-            reasons: self.books.reasons.list().to_vec(),
-            dead_letters: self.dead_letters(),
-            extra_loads: self.books.extra_loads,
-            partitions: self.books.partitions.values().cloned().collect(),
-            already_loaded: self.books.already_loaded,
-            committed,
-            bound: None,
+            done_before: complete && asked_before && at_end && books.committed.is_empty(),
+            stopped_by: self.aside.stopped_by.list().to_vec(),
             settled: std::mem::take(&mut self.settled),
             left_pending: self.unsettled.is_waiting()
                 || self.batches.values().any(|batch| batch.handed_over),
             interrupted,
             complete,
-            dry_run: false,
-            audit: std::mem::take(&mut self.books.audit).into(),
-            guarantee_name: guarantee(self.mode, self.plain).0,
+            ..books
         }
     }
 }

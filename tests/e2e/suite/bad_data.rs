@@ -127,7 +127,7 @@ fn number(letter: &Record, what: &str) -> u64 {
 #[track_caller]
 fn balances(report: &Value) {
     let sum = |book: &Value| -> u64 {
-        let names = ["loaded", "set_aside", "skipped", "filtered", "already_loaded"];
+        let names = ["loaded", "left_out", "set_aside", "skipped", "filtered", "already_loaded"];
         names.iter().map(|name| book[*name].as_u64().unwrap_or_default()).sum()
     };
     assert_eq!(report["read"].as_u64(), Some(sum(report)), "{report}");
@@ -168,12 +168,18 @@ fn max_filter_ratio_keeps_its_meaning_and_what_it_leaves_out_is_counted() {
     assert_eq!((stage.count(), stage.letters().len()), (98, 0));
     let table = &report["tables"][0];
     assert_eq!((&table["rows"], &table["filtered_rows"]), (&98.into(), &2.into()), "{report}");
+    let totals =
+        ["read", "loaded", "left_out", "rows", "filtered_rows"].map(|name| report[name].as_u64());
+    assert_eq!(totals, [100, 98, 2, 98, 2].map(Some), "{report}");
+    assert!(output.stdout.contains("left out: 2 rows by StarRocks"), "{}", output.stdout);
     assert_eq!(report["extra_loads"], 0, "{}", output.stdout);
     // One more than it allows: all of them are looked for.
     let stage = Stage::new(1, TABLE);
     stage.put(100, r#"{"id":7}"#, &[5, 50, 99]);
     let job = stage.job().set("sink.properties.max_filter_ratio", "0.02");
-    stage.load(&job, &["--on-error", "stop"], 4);
+    let (_, report) = stage.load(&job, &["--on-error", "stop"], 4);
+    let reason = &report["reasons"][0];
+    assert_eq!((&reason["count"], &reason["stage"]), (&3.into(), &"TASK_PUT".into()), "{report}");
     assert_eq!(stage.count(), 0);
     stage.load(&job, &["--dlq", &stage.dead], 3);
     assert_eq!(stage.count(), 97);
@@ -205,8 +211,9 @@ fn a_field_that_appears_is_told_once_with_the_statement_that_keeps_it() {
     let stage = Stage::new(1, TABLE);
     drifting(&stage);
     let job = converted(stage.job()).set("starsink.new.fields", "refuse");
-    let (_, report) = stage.load(&job, &["--dlq", &stage.dead], 3);
+    let (output, report) = stage.load(&job, &["--dlq", &stage.dead], 3);
     assert_eq!((stage.count(), report["set_aside"].as_u64()), (50, Some(50)));
+    output.says(&["have a new field `extra`", "such records are not loaded"]);
 }
 
 #[test]
@@ -275,8 +282,11 @@ fn bad_rows_of_two_tables_in_one_batch_leave_the_others() {
 fn too_many_errors_stop_the_run_before_the_batch_is_loaded() {
     let stage = Stage::new(1, TABLE);
     stage.put(100, "not json", &[1, 2, 3]);
-    let (output, _) = stage.load(&stage.job(), &["--dlq", &stage.dead, "--max-errors", "2"], 4);
+    let limited = ["--dlq", &stage.dead, "--max-errors", "2"];
+    let (output, report) = stage.load(&stage.job(), &limited, 4);
     output.says(&["more than `--max-errors 2` allows", "not one json object"]);
+    let reason = &report["reasons"][0];
+    assert_eq!((&reason["count"], &reason["stage"]), (&3.into(), &"VALUE_CONVERTER".into()));
     assert_eq!((stage.count(), stage.letters().len()), (0, 0));
     stage.load(&stage.job(), &["--dlq", &stage.dead, "--max-errors", "3%"], 3);
     assert_eq!((stage.count(), stage.letters().len()), (97, 3));

@@ -1,7 +1,7 @@
 //! Rows that StarRocks names in its error log, and how a row made here is recognised among them. Pure.
 //!
 //! The log shows a row either as it was sent (a JSON object, a CSV line) or as the values of the
-//! table's columns in order, `[7, NULL, 'text']`. A row is recognised only where every value is the
+//! table's columns in order, `[7, NULL, 'text']`, whatever the row was. A row is recognised only where every value is the
 //! same text; what StarRocks shows in another form (decimals, dates) is found by search instead.
 
 use std::collections::HashMap;
@@ -21,7 +21,16 @@ pub struct Named {
 struct OfTable {
     /// Of the table, in order; empty where StarRocks does not show them.
     columns: Vec<String>,
+    /// Where rows are CSV whose fields are just these columns.
+    lines_as: Option<CsvLine>,
     lines: HashMap<Key, Verdict>,
+}
+
+/// How a line of CSV is made of a table's columns, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvLine {
+    pub separator: Vec<u8>,
+    pub row_delimiter: Vec<u8>,
 }
 
 /// A row's values in a form that can be compared.
@@ -43,11 +52,13 @@ impl Named {
         &mut self,
         table: &TableName,
         columns: &[String],
+        lines_as: Option<CsvLine>,
         label: &str,
         log: &[String],
     ) -> bool {
         let of_table = self.tables.entry(table.table.clone()).or_default();
         of_table.columns = columns.to_vec();
+        of_table.lines_as = lines_as;
         let before = of_table.lines.len();
         for line in log {
             if let Some((reason, row)) = split(line)
@@ -71,7 +82,12 @@ impl Named {
         let of_table = self.tables.get(table)?;
         let text = std::str::from_utf8(row).ok()?;
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
-            return of_table.lines.get(&Key::Text(text.trim_end().to_owned()));
+            let whole = of_table.lines.get(&Key::Text(text.trim_end().to_owned()));
+            return whole.or_else(|| {
+                let cells = of_table.lines_as.as_ref()?.cells(text)?;
+                (cells.len() == of_table.columns.len())
+                    .then(|| of_table.lines.get(&Key::Cells(cells)))?
+            });
         };
         let whole = of_table.lines.get(&Key::Json(value.to_string()));
         whole.or_else(|| {
@@ -80,6 +96,19 @@ impl Named {
             (!cells.is_empty()).then(|| of_table.lines.get(&Key::Cells(cells)))?
         })
     }
+}
+
+impl CsvLine {
+    /// The fields of one line; `None` where the separator is no text.
+    fn cells(&self, line: &str) -> Option<Vec<Option<String>>> {
+        let (separator, end) = (text(&self.separator)?, text(&self.row_delimiter)?);
+        let cell = |cell: &str| (cell != "\\N").then(|| cell.to_owned());
+        Some(line.strip_suffix(end).unwrap_or(line).split(separator).map(cell).collect())
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
 /// `Error: REASON. Row: ROW`.
@@ -149,8 +178,10 @@ mod tests {
         let mut named = Named::default();
         let columns = ["id", "city", "n"].map(String::from);
         let table = TableName { database: "d".into(), table: "t".into() };
-        assert!(named.add(&table, &columns, "l", &[log.into()]));
-        assert!(!named.add(&table, &columns, "l", &[log.into()]), "it is known now");
+        let line = CsvLine { separator: b",".into(), row_delimiter: b"\n".into() };
+        assert!(named.add(&table, &columns, Some(line.clone()), "l", &[log.into()]));
+        let is_new = named.add(&table, &columns, Some(line), "l", &[log.into()]);
+        assert!(!is_new, "it is known now");
         let found = named.find("t", row.as_bytes());
         assert_eq!(found.is_some(), expect, "{log} {row}");
         assert!(found.is_none_or(|line| line.reason == "no" && line.words == log));
@@ -179,11 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_shown_by_its_columns_is_recognised_field_by_field() {
+        let row = |text: &str| format!("Error: no. Row: [{text}]");
+        check(&row("7, NULL, 12"), "7,\\N,12\n", true);
+        check(&row("7, 'Oslo', 12"), "7,Oslo,12", true);
+        // A text is no NULL, an empty one is none either, and more fields are another row.
+        check(&row("7, NULL, 12"), "7,NULL,12\n", false);
+        check(&row("7, NULL, 12"), "7,,12\n", false);
+        check(&row("7, NULL, 12"), "7,\\N,12,\n", false);
+    }
+
+    #[test]
     fn what_names_no_row_adds_nothing() {
         let mut named = Named::default();
         let log = ["", "Error: no", "Error: no. Row: "].map(String::from);
         let table = TableName { database: "d".into(), table: "t".into() };
-        assert!(!named.add(&table, &[], "l", &log));
+        assert!(!named.add(&table, &[], None, "l", &log));
         assert_eq!(reason("Error: no. Row: [1]"), "no");
         assert_eq!(reason("something else"), "something else");
     }

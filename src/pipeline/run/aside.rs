@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::config::job::{DeadLetterTarget, Job, MaxErrors, NewFields, OnBadRecord};
+use crate::config::job::{Body, DeadLetterTarget, Job, MaxErrors, NewFields, OnBadRecord};
 use crate::delivery::{self, CursorWrite, Input, Label, WriteError, WriteOutcome};
 use crate::dlq::{DeadLetter, Writer, Written};
 use crate::error::{Kind, Problem};
 use crate::event::{self, Event, Reasoned};
+use crate::mapping::layout::Layout;
 use crate::mapping::plan::NewField;
 use crate::mapping::route;
 use crate::pipeline::isolate::{Isolation, Next};
 use crate::pipeline::lane::{self, Ticket};
 use crate::pipeline::loads::{Fault, Rejection};
-use crate::pipeline::named;
+use crate::pipeline::named::{self, CsvLine};
 use crate::pipeline::positions::Positions;
 use crate::pipeline::reasons::{self, Reasons};
 use crate::pipeline::refuse::{Condemned, Refused, Verdict};
@@ -419,13 +420,25 @@ impl Run<'_> {
             return false;
         }
         let columns = self.directory.columns(&rejection.table.table);
+        let lines_as = self.csv_line(&rejection.table.table, &columns);
         let condemned = Arc::make_mut(&mut self.aside.condemned);
-        let is_new =
-            condemned.named.add(&rejection.table, &columns, &label.to_string(), &rejection.log);
+        let named = &mut condemned.named;
+        let label = label.to_string();
+        let is_new = named.add(&rejection.table, &columns, lines_as, &label, &rejection.log);
         if is_new {
             self.tell_condemned();
         }
         is_new
+    }
+
+    /// How a line is made, where it is CSV of just these columns in their order and nothing is enclosed.
+    fn csv_line(&self, table: &str, columns: &[String]) -> Option<CsvLine> {
+        let Body::Csv { row_delimiter } = &self.job.format.body else { return None };
+        let layout = Layout::of(&self.job.format.body, &self.directory.headers(table));
+        let is_so =
+            layout.enclose.is_none() && layout.listed.is_none_or(|listed| listed == columns);
+        let (separator, row_delimiter) = (layout.separator, row_delimiter.clone());
+        is_so.then_some(CsvLine { separator, row_delimiter })
     }
 
     /// A plain load without a search leaves nothing out: its label stands for every record between its

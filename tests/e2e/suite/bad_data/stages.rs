@@ -77,7 +77,7 @@ impl Case {
 
     /// The error log names the row, so the second attempt goes without it.
     fn named(self) -> Case {
-        Case { most_loads: Some(2), ..self }
+        Case { most_loads: Some(1), ..self }
     }
 
     #[track_caller]
@@ -108,7 +108,8 @@ impl Case {
         assert_eq!((&report["set_aside"], &report["reasons"][0]["count"]), (&json!(1), &json!(1)));
         assert!(output.stdout.contains(&format!("set aside: 1 record in topic `{}`", stage.dead)));
         let loads = report["extra_loads"].as_u64().expect("a number");
-        let levels = u64::from(rows.next_power_of_two().ilog2()) + 1;
+        let levels = u64::from(rows.next_power_of_two().ilog2());
+        // One more where a log names rows in a form that is not recognised.
         let most = self.most_loads.unwrap_or(2 * levels + 1);
         assert!(loads <= most, "{loads} loads more than without it, at most {most}");
         // Nothing is left to do, and nothing is doubled.
@@ -371,6 +372,7 @@ fn a_line_that_is_no_utf_8() {
 #[test]
 fn a_line_with_null_in_a_not_null_column() {
     csv("CSV: NULL in a NOT NULL column", b"7,\\N,7", "NULL value in non-nullable column 'city'")
+        .named()
         .check();
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use e2e::produce::{self, Message};
+use serde_json::Value;
 
 use super::{Stage, TABLE, good};
 
@@ -20,7 +21,16 @@ fn check_words_of(name: &str, bad: Message<'_>, settings: &[(&str, &str)], args:
     let [first, last] = values.each_ref().map(|value| Message { key, ..Message::value(value) });
     produce::put(&stage.scene.bootstrap, &stage.topic, &[first, bad, last]).expect("produced");
     let job = settings.iter().fold(stage.job(), |job, (key, value)| job.set(key, value));
-    let output = job.load(&[&["-q"], args].concat()).expect(4);
+    let report = stage.scene.dir.join("report.json");
+    let shown = report.to_string_lossy().into_owned();
+    let output = job.load(&[&["-q", "--report", &shown], args].concat()).expect(4);
+    // What ended the run is among the reasons, though its record was not committed.
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
+    let reason = &report["reasons"][0];
+    assert_eq!(reason["count"], 1, "{report}");
+    let place = format!("{}[0]@", stage.topic);
+    assert!(reason["first"].as_str().is_some_and(|first| first.starts_with(&place)), "{report}");
     let mut text = output.stderr.clone();
     let labels: Vec<String> = text
         .split(['`', ' '])

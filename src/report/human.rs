@@ -193,8 +193,9 @@ fn not_loaded(summary: &Summary) -> String {
     });
     if summary.extra_loads > 0 {
         text.push_str(&format!(
-            "; {} loads went into finding those that StarRocks rejects",
-            grouped(summary.extra_loads)
+            "; {} {} went into finding those that StarRocks rejects",
+            grouped(summary.extra_loads),
+            if summary.extra_loads == 1 { "load" } else { "loads" }
         ));
     }
     for reason in summary.reasons.iter().take(MOST) {

@@ -244,6 +244,38 @@ fn a_topic_that_is_deleted_in_mid_run_is_made_anew() {
     assert_eq!(found, [25], "the letter of a batch that was loaded is in the new topic");
 }
 
+/// As logrotate moves it, without a word to the process.
+#[test]
+fn a_file_that_is_moved_in_mid_run_is_made_anew_and_the_status_has_the_books() {
+    let stage = Stage::new(1, TABLE);
+    stage.put(20, "not json", &[4]);
+    let path = |name: &str| stage.scene.dir.join(name);
+    let (file, moved, status) = (path("dead.ndjson"), path("dead.ndjson.1"), path("status.json"));
+    let shown = |path: &Path| path.to_string_lossy().into_owned();
+    let args = ["tail", "--no-progress", "--dlq", &shown(&file), "--status-file", &shown(&status)];
+    let job = stage.job();
+    let mut run = job.start(&args);
+    wait_until("the first batch is loaded", SOON, || stage.count() == 19);
+    fs::rename(&file, &moved).expect("moved");
+    stage.put_more(20, 40, "not json", &[25]);
+    wait_until("the second batch is loaded", SOON, || stage.count() == 38);
+    wait_until("the status says so", SOON, || {
+        let text = fs::read_to_string(&status).expect("a status");
+        let status: Value = serde_json::from_str(&text).expect("JSON");
+        let labels = status["labels"].as_array().map_or(0, Vec::len);
+        let book = &status["partitions"][0];
+        let count = &status["reasons"][0]["count"];
+        status["event"] == "progress" && labels == 2 && book["read"] == 40 && *count == 2
+    });
+    assert!(run.runs().expect("its state"), "{}", run.stderr());
+    run.signal(Signal::SIGTERM);
+    run.wait(SOON).expect("it ends").expect(3);
+    let offsets = |file: &Path| -> Vec<u64> {
+        lines(file).iter().map(|line| line["offset"].as_u64().expect("a number")).collect()
+    };
+    assert_eq!((offsets(&moved), offsets(&file)), (vec![4], vec![25]));
+}
+
 #[test]
 fn brokers_of_dead_letters_that_are_away_hold_the_batch_until_they_are_back() {
     let mut letters = Kafka::start(&Options::default()).expect("Kafka starts");

@@ -192,6 +192,8 @@ impl Run<'_> {
             return done;
         }
         self.aside.flushing = Some(ticket);
+        let text = format!("step 3a: writing dead letters before offsets move ({})", refused.len());
+        (self.report)(Event::Step(text));
         // The thread ends before its sender only by a panic.
         let sent = errands.send(Errand { ticket, refused });
         sent.is_err().then_some(Input::DeadLettersFlushed(false))

@@ -81,6 +81,11 @@ impl Run<'_> {
         batch.is_piece = is_piece;
         batch.ends = ends;
         batch.lanes_left = lanes;
+        let text = format!(
+            "step 3: sealing the batch (records: {}, bytes read: {})",
+            batch.records, batch.read_bytes
+        );
+        (self.report)(Event::Step(text));
         self.send_to_lanes(|| lane::Job::Seal(ticket));
         Ok(())
     }

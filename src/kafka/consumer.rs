@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -673,13 +674,28 @@ pub(super) fn committed(
     use RDKafkaErrorCode as Code;
     /// A few entries may stand before the one that counts.
     const MOST_ENTRIES: usize = 20;
+    const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
     let mut outcome = Err(KafkaError::OffsetFetch(Code::OperationTimedOut));
     for wait in waits {
-        outcome = consumer.committed_offsets(list.clone(), *wait);
-        let is_late =
-            outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code).is_some_and(|code| {
-                matches!(code, Code::OperationTimedOut | Code::WaitingForCoordinator)
-            });
+        let deadline = Instant::now() + *wait;
+        let is_late = loop {
+            outcome = consumer.committed_offsets(list.clone(), *wait);
+            let code = outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+            // The group is moving to another broker, or this one has just begun: soon it is there.
+            let moves = matches!(
+                code,
+                Some(
+                    Code::NotCoordinator
+                        | Code::CoordinatorNotAvailable
+                        | Code::CoordinatorLoadInProgress
+                )
+            );
+            if !moves || Instant::now() >= deadline {
+                let waits = [Some(Code::OperationTimedOut), Some(Code::WaitingForCoordinator)];
+                break moves || waits.contains(&code);
+            }
+            thread::sleep(COORDINATOR_PAUSE);
+        };
         if !is_late {
             break;
         }

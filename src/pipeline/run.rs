@@ -45,6 +45,8 @@ pub(super) use prepare::{request_hash, wanted};
 
 /// Chunks that wait for a lane; their bytes are in the budget.
 const LANE_QUEUE: usize = 8;
+/// A record may nest a thousand values in one another, and a debug build takes some KiB for each.
+const LANE_STACK: usize = 32 << 20;
 /// Waits between failed attempts at a batch: doubling from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Joining a group takes no longer, unless a dead member holds a place.
@@ -217,7 +219,9 @@ pub(super) fn run(
         for maker in prepared.makers {
             let (sender, jobs) = mpsc::sync_channel(LANE_QUEUE);
             let (plan, outbox) = (Arc::clone(&plan), outbox.clone());
-            threads.push(scope.spawn(move || lane::run(&plan, maker, &jobs, &outbox)));
+            let lane = thread::Builder::new().stack_size(LANE_STACK);
+            let run = move || lane::run(&plan, maker, &jobs, &outbox);
+            threads.push(lane.spawn_scoped(scope, run).expect("a thread can be made"));
             lanes.push(sender);
         }
         let (stop_watching, stopped) = mpsc::channel();

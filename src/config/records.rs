@@ -111,10 +111,34 @@ fn chain(settings: &mut Settings, options: &Options) -> Chain {
     let mut idle = chain.idle().to_vec();
     // One predicate may serve several transforms.
     idle.dedup();
+    note_old_default(settings, &chain, options);
     for idle in idle {
         note_idle(settings, &idle.key, &idle.why, &idle.read);
     }
     chain
+}
+
+/// `drop.tombstones` alone stands for Debezium's old default, which drops deletes: told, because rows
+/// stay that are gone in the source.
+fn note_old_default(settings: &mut Settings, chain: &Chain, options: &Options) {
+    for (alias, _) in chain.names().filter(|(_, class)| class.ends_with(UNWRAP)) {
+        let of = options.under(&format!("transforms.{alias}."));
+        let key = format!("transforms.{alias}.drop.tombstones");
+        let says = ["delete.tombstone.handling.mode", "delete.handling.mode"];
+        let Some(entry) =
+            settings.get(&key).filter(|_| says.iter().all(|name| of.raw(name).is_none()))
+        else {
+            continue;
+        };
+        let text = format!(
+            "`{key}` without a way to handle deletes means what it meant up to Debezium 3.1: delete events \
+             are dropped, and their rows stay"
+        );
+        let hint =
+            format!("`transforms.{alias}.delete.tombstone.handling.mode=tombstone` deletes them");
+        let note = Note::warning(text).at(entry.place()).hint(hint);
+        settings.notes.push(note);
+    }
 }
 
 /// A key that changes nothing, with the one that was probably meant.

@@ -426,10 +426,14 @@ fn string(
         }
         (logical, Some(kind))
             if kind.is_time()
-                && (logical == Logical::ZonedTimestamp || value.trim_end().ends_with('Z')) =>
+                && (logical == Logical::ZonedTimestamp
+                    || value.trim_end().ends_with('Z')
+                    || readable::has_offset(value)) =>
         {
             match utc_text(value.trim()) {
                 Some(words) => text_fits(out, form, &words, column),
+                // Whose clock it shows would be lost.
+                None if readable::has_offset(value) => Err(Misfit::unread(Unread::Offset, value)),
                 // A day, as Debezium's IsoDate has it.
                 None => text_fits(out, form, value.trim_end().trim_end_matches('Z'), column),
             }
@@ -462,7 +466,9 @@ fn text_fits(out: &mut Vec<u8>, form: Form, value: &str, column: Option<&ColumnT
         }
         Some(kind) if kind.is_numeric() => {
             number_fits(value, kind)?;
-            None
+            // Read as digits alone, unlike the narrower ones.
+            let is_written_out = !value.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+            (*kind == ColumnType::LargeInt && !is_written_out).then_some(Unread::NoNumber)
         }
         Some(ColumnType::Date) => readable::of_time(value, false),
         Some(ColumnType::DateTime) => readable::of_time(value, true),
@@ -915,6 +921,14 @@ mod tests {
             check(schema, at(), "string", "\"2020-01-02T03:04:05.123456Z\"");
         }
         check(Some(&iso("IsoDate")), Datum::text("2020-01-02Z"), "date", "\"2020-01-02\"");
+        for text in
+            ["2020-01-02T03:04:05+02:00", "2020-01-02 03:04:05+02", "2020-01-02T03:04:05.0+0200"]
+        {
+            check(None, Datum::text(text), "datetime", "\"2020-01-02 01:04:05\"");
+        }
+        let unread = "! a time with an offset that cannot be read 2020-01-02 03:04:05+2:00";
+        check(None, Datum::text("2020-01-02 03:04:05+2:00"), "datetime", unread);
+        check(None, Datum::text("1.0"), "largeint", "! text that is no number 1.0");
         check(None, Datum::text("infinityZ"), "date", "! text that is no date infinity");
     }
 

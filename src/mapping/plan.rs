@@ -512,9 +512,15 @@ impl RowWriter {
     /// What `__deleted` says, which is no column.
     fn marked(&self, mark: &Datum<'_>) -> Result<Op, Unfit> {
         let deletes = match mark {
-            Datum::String(text) => text == "true",
+            Datum::String(text) if text.eq_ignore_ascii_case("true") => true,
+            Datum::String(text) if text.eq_ignore_ascii_case("false") => false,
             Datum::Boolean(deletes) => *deletes,
-            _ => false,
+            Datum::Null => false,
+            // Taken for no delete, it would bring back a row that is gone.
+            _ => {
+                let what = format!("`{DELETED}` is neither true nor false");
+                return Err(Unfit { column: Some(DELETED.into()), ..Unfit::new(what) });
+            }
         };
         match deletes {
             false => Ok(Op::Upsert),

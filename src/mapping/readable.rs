@@ -14,6 +14,8 @@ pub enum Unread {
     NoClock,
     /// Before 0000 or after 9999.
     NoYear,
+    /// `+2:00`: dropped without a word, and the time would be another.
+    Offset,
     NoTruth,
     NoList,
     NoObject,
@@ -30,6 +32,7 @@ impl fmt::Display for Unread {
             Unread::NoDay => "a day that no calendar has",
             Unread::NoClock => "a time that no clock has",
             Unread::NoYear => "a year before 0000 or after 9999",
+            Unread::Offset => "a time with an offset that cannot be read",
             Unread::NoTruth => "text that is neither true nor false",
             Unread::NoList => "text that is no list",
             Unread::NoObject => "text that is no object",
@@ -122,6 +125,18 @@ pub fn is_truth(text: &str, of_json: bool) -> bool {
     word.eq_ignore_ascii_case("true")
         || word.eq_ignore_ascii_case("false")
         || if of_json { word.parse::<i32>().is_ok() } else { Numeral::of(word).is_some() }
+}
+
+/// Whether a sign stands behind `2024-01-31T12:34:56`: StarRocks drops what follows.
+pub fn has_offset(text: &str) -> bool {
+    let text = text.trim_matches(is_blank).as_bytes();
+    let Some((time, rest)) = text.split_first_chunk::<19>() else { return false };
+    let is_time = time[13] == b':' && time[16] == b':' && begins_with_a_day(time);
+    is_time
+        && rest
+            .iter()
+            .find(|byte| !byte.is_ascii_digit() && !matches!(byte, b'.' | b' '))
+            .is_some_and(|byte| matches!(byte, b'+' | b'-'))
 }
 
 /// What is wrong with a text as a DATE, or with `clock` as a DATETIME.

@@ -202,6 +202,24 @@ fn every_mistake_in_transforms_is_told_with_its_line() {
 }
 
 #[test]
+fn deletes_that_an_old_default_drops_are_told() {
+    let unwrap = "transforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState\n";
+    check_warned(unwrap, "");
+    check_warned(
+        &format!("{unwrap}transforms.u.drop.tombstones=true\n"),
+        "`transforms.u.drop.tombstones` without a way to handle deletes means what it meant up to Debezium 3.1: \
+         delete events are dropped, and their rows stay (f:10 `transforms.u.drop.tombstones`)\n\
+         hint: `transforms.u.delete.tombstone.handling.mode=tombstone` deletes them\n",
+    );
+    check_warned(
+        &format!(
+            "{unwrap}transforms.u.drop.tombstones=true\ntransforms.u.delete.handling.mode=none\n"
+        ),
+        "",
+    );
+}
+
+#[test]
 fn a_wrong_option_is_told_at_its_own_line() {
     check_refused(
         "transforms=mask\ntransforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value\ntransforms.mask.fields=a\n\

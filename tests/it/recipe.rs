@@ -126,6 +126,30 @@ fn an_envelope_that_lost_its_rows_before_it_was_unwrapped_is_refused_and_not_dro
 }
 
 #[test]
+fn a_value_that_postgresql_did_not_log_is_known_as_text_bytes_lists_and_hstore() {
+    let config = [
+        ("transforms", "unwrap"),
+        ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState"),
+    ];
+    const IT: &str = "__debezium_unavailable_value";
+    let base64 = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
+    for value in [
+        format!("\"{IT}\""),
+        format!("\"{base64}\""),
+        format!("[\"{IT}\"]"),
+        format!("[\"{base64}\"]"),
+        format!("{{\"{IT}\":\"{IT}\"}}"),
+    ] {
+        let after = format!("{{\"id\":1,\"v\":{value}}}");
+        let found = outcome(&config, &message("u", "null", &after, false), false);
+        assert!(found.starts_with("refused: column `v` is unchanged"), "{value}: {found}");
+    }
+    let after = "{\"id\":1,\"v\":[\"a\",\"__debezium_unavailable_value\"]}";
+    let found = outcome(&config, &message("u", "null", after, false), false);
+    assert!(found.starts_with('{'), "a list of more is a value: {found}");
+}
+
+#[test]
 fn truncates_are_dropped_and_deletes_without_image_are_refused() {
     check(&RECIPE, "t", "null", "null", "dropped: truncate event");
     check(&RECIPE, "d", "null", "null", "refused: the delete event has neither before nor after");

@@ -520,7 +520,8 @@ fn mended(doubt: Doubt) -> &'static str {
             "send a number, or make the column VARCHAR; `sink.properties.strict_mode=true` refuses such rows"
         }
         Doubt::Unread(
-            Unread::NoDay
+            Unread::Offset
+            | Unread::NoDay
             | Unread::NoClock
             | Unread::NoYear
             | Unread::NoTruth

@@ -410,17 +410,24 @@ impl Unwrap {
 
 /// What Debezium writes for a large column that an update did not touch and PostgreSQL did not log.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
+/// The same as `bytea` looks without schemas: its base64.
+const UNAVAILABLE_BYTES: &str = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
 
 /// Refuses a row with a column that the database did not send: written, the placeholder would
 /// replace the value that is there.
 fn available<'r, 'a: 'r>(
     columns: impl Iterator<Item = (&'r str, &'r Datum<'a>)>,
 ) -> Result<(), Failure> {
-    let missing = |column: &Datum<'_>| match column {
-        Datum::String(text) => *text == UNAVAILABLE,
+    let is_it = |datum: &Datum<'_>| match datum {
+        Datum::String(text) => *text == UNAVAILABLE || *text == UNAVAILABLE_BYTES,
         Datum::Bytes(bytes) => **bytes == *UNAVAILABLE.as_bytes(),
-        Datum::Array(items) => matches!(&items[..], [Datum::String(text)] if *text == UNAVAILABLE),
         _ => false,
+    };
+    let missing = |column: &Datum<'_>| match column {
+        Datum::Array(items) => matches!(&items[..], [item] if is_it(item)),
+        // A column of PostgreSQL's `hstore`.
+        Datum::Map(entries) => matches!(&entries[..], [(key, _)] if is_it(key)),
+        other => is_it(other),
     };
     for (name, column) in columns {
         if missing(column) {

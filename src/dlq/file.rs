@@ -28,6 +28,7 @@ impl Appender {
 
     /// `cannot` words what the system refuses.
     fn opened(path: &Path, cannot: Wording) -> Result<Self, Problem> {
+        refuse_what_is_no_file(path)?;
         let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = opened.map_err(|error| {
             cannot("open", path, &error)
@@ -110,6 +111,7 @@ pub struct Reader {
 impl Reader {
     /// Looks where the lines are; what is in them is read later.
     pub fn open(path: &Path) -> Result<Self, Problem> {
+        refuse_what_is_no_file(path)?;
         let file = File::open(path).map_err(|error| cannot("open", path, &error))?;
         // While somebody writes, the rest of a line may be on its way.
         let is_at_rest = file.try_lock_shared().is_ok();
@@ -180,14 +182,35 @@ fn of_line(line: &[u8], path: &Path, number: u64) -> Result<DeadLetter, Problem>
 /// Whether dead letters may be appended to a file that is there: it is empty or holds some. Reads its
 /// first line.
 pub fn takes_letters(path: &Path) -> Result<(), Problem> {
+    refuse_what_is_no_file(path)?;
     let file = File::open(path).map_err(|error| cannot("open", path, &error))?;
     is_ours(&file, path)
+}
+
+/// A pipe would be waited for without end, and a device may have no end. What is not there is no mistake yet.
+fn refuse_what_is_no_file(path: &Path) -> Result<(), Problem> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let what = format!("cannot open dead-letter file `{}`", path.display());
+            let cause = if found.is_dir() { "it is a directory" } else { "it is no regular file" };
+            Err(Problem::usage(what)
+                .cause(cause)
+                .hint("dead letters are kept in a plain file or in a topic"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nothing is appended to a file that is something else.
 fn is_ours(file: &File, path: &Path) -> Result<(), Problem> {
     let mut first = vec![];
     let mut reader = BufReader::new(file);
+    // What begins otherwise and ends no line soon is not read whole to say so.
+    let head = reader.fill_buf().map_err(|error| cannot("read", path, &error))?;
+    let begins = BEGINNING.starts_with(&head[..head.len().min(BEGINNING.len())]);
+    if !begins && !head.contains(&b'\n') {
+        return of_line(head, path, 1).map(drop);
+    }
     reader.read_until(b'\n', &mut first).map_err(|error| cannot("read", path, &error))?;
     // An unfinished first line is one of ours if it begins like one.
     if first.is_empty()
@@ -219,6 +242,7 @@ fn is_whole(line: &[u8]) -> bool {
 /// What tells a file from all others: its name without links, and a digest of its path and of its first line,
 /// which no letter that is appended changes.
 pub fn identity(path: &Path) -> Result<String, Problem> {
+    refuse_what_is_no_file(path)?;
     let real = fs::canonicalize(path).map_err(|error| cannot("open", path, &error))?;
     let file = File::open(&real).map_err(|error| cannot("open", path, &error))?;
     let mut first = vec![];
@@ -317,6 +341,22 @@ mod tests {
     impl Drop for Place {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_unopened() {
+        for (path, cause) in [("/dev/null", "it is no regular file"), ("/", "it is a directory")] {
+            let path = Path::new(path);
+            let problems = [
+                Appender::open(path).map(drop),
+                Reader::open(path).map(drop),
+                takes_letters(path),
+                identity(path).map(drop),
+            ];
+            for problem in problems {
+                assert_eq!(problem.expect_err("refused").causes, [cause], "{}", path.display());
+            }
         }
     }
 

@@ -108,12 +108,12 @@ fn chain(settings: &mut Settings, options: &Options) -> Chain {
         }
         Chain::default()
     });
-    let mut idle = chain.idle().to_vec();
-    // One predicate may serve several transforms.
-    idle.dedup();
     note_old_default(settings, &chain, options);
-    for idle in idle {
-        note_idle(settings, &idle.key, &idle.why, &idle.read);
+    for (at, idle) in chain.idle().iter().enumerate() {
+        // One predicate may serve several transforms.
+        if !chain.idle()[..at].contains(idle) {
+            note_idle(settings, &idle.prefix, &idle.name, &idle.why, &idle.read);
+        }
     }
     chain
 }
@@ -141,20 +141,25 @@ fn note_old_default(settings: &mut Settings, chain: &Chain, options: &Options) {
     }
 }
 
-/// A key that changes nothing, with the one that was probably meant.
-fn note_idle(settings: &mut Settings, key: &str, why: &str, read: &[String]) {
-    let place = settings.get(key).map_or_else(|| format!("`{key}`"), Entry::place);
+/// A key that changes nothing, with the one that was probably meant: of the names `read` behind its prefix.
+fn note_idle(settings: &mut Settings, prefix: &str, name: &str, why: &str, read: &[String]) {
+    let key = format!("{prefix}{name}");
+    let place = settings.get(&key).map_or_else(|| format!("`{key}`"), Entry::place);
     let note = Note::warning(format!("`{key}` has no effect: {why}")).at(place);
-    settings.notes.push(match keys::nearest(key, read.iter().map(String::as_str)) {
-        Some(near) => note.hint(format!("did you mean `{near}`?")),
+    settings.notes.push(match nearest(name, read) {
+        Some(near) => note.hint(format!("did you mean `{prefix}{near}`?")),
         None => note,
     });
+}
+
+/// A name that ends in `*` stands for several, so it is never the one meant.
+fn nearest<'a>(name: &str, read: &'a [String]) -> Option<&'a str> {
+    keys::nearest(name, read.iter().map(String::as_str).filter(|known| !known.ends_with('*')))
 }
 
 /// Options of a converter that it does not read. One with a registry has many that only matter to who
 /// writes: of those only a name that is nearly another's is told.
 fn note_idle_options(settings: &mut Settings, key: &str, options: &Options, has_registry: bool) {
-    let prefix = format!("{key}.");
     let own = registry::OPTIONS.iter().filter(|_| has_registry).map(|name| (*name).to_owned());
     // Written beside any converter by habit, though only JsonConverter has it.
     let habit = "schemas.enable".to_owned();
@@ -165,16 +170,9 @@ fn note_idle_options(settings: &mut Settings, key: &str, options: &Options, has_
             Some(begin) => bare.starts_with(begin),
             None => known == bare || known == name,
         });
-        let near = keys::nearest(name, read.iter().map(String::as_str));
-        if !is_known && (near.is_some() || !has_registry) {
-            let near = near.map(|near| format!("{prefix}{near}"));
-            let near: Vec<String> = near.into_iter().collect();
-            note_idle(
-                settings,
-                &format!("{prefix}{name}"),
-                "the converter does not read it",
-                &near,
-            );
+        if !is_known && (!has_registry || nearest(name, &read).is_some()) {
+            let why = "the converter does not read it";
+            note_idle(settings, &format!("{key}."), name, why, &read);
         }
     }
 }

@@ -193,7 +193,7 @@ pub type Headers<'m> = Vec<(&'m str, Option<&'m [u8]>)>;
 /// Both append to what the record had, beginning with its topic. So headers of these names that stand before the
 /// last topic are the record's own: it was a dead letter itself when it was read.
 pub fn take_context<'m>(headers: &mut Headers<'m>) -> Headers<'m> {
-    let first = format!("{CONNECT}topic");
+    let first = connect_header("topic");
     let Some(begin) = headers.iter().rposition(|(name, _)| *name == first) else { return vec![] };
     let behind = headers.split_off(begin);
     let is_added = |name: &str| name.starts_with(CONNECT) || name.starts_with(OURS);

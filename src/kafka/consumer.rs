@@ -691,8 +691,8 @@ pub(super) fn committed(
                 )
             );
             if !moves || Instant::now() >= deadline {
-                let waits = [Some(Code::OperationTimedOut), Some(Code::WaitingForCoordinator)];
-                break moves || waits.contains(&code);
+                let late = [Some(Code::OperationTimedOut), Some(Code::WaitingForCoordinator)];
+                break moves || late.contains(&code);
             }
             thread::sleep(COORDINATOR_PAUSE);
         };

@@ -467,8 +467,8 @@ fn text_fits(out: &mut Vec<u8>, form: Form, value: &str, column: Option<&ColumnT
         Some(kind) if kind.is_numeric() => {
             number_fits(value, kind)?;
             // Read as digits alone, unlike the narrower ones.
-            let is_written_out = !value.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
-            (*kind == ColumnType::LargeInt && !is_written_out).then_some(Unread::NoNumber)
+            (*kind == ColumnType::LargeInt && value.contains(['.', 'e', 'E']))
+                .then_some(Unread::NoNumber)
         }
         Some(ColumnType::Date) => readable::of_time(value, false),
         Some(ColumnType::DateTime) => readable::of_time(value, true),

@@ -131,12 +131,12 @@ pub fn is_truth(text: &str, of_json: bool) -> bool {
 pub fn has_offset(text: &str) -> bool {
     let text = text.trim_matches(is_blank).as_bytes();
     let Some((time, rest)) = text.split_first_chunk::<19>() else { return false };
-    let is_time = time[13] == b':' && time[16] == b':' && begins_with_a_day(time);
-    is_time
-        && rest
-            .iter()
-            .find(|byte| !byte.is_ascii_digit() && !matches!(byte, b'.' | b' '))
-            .is_some_and(|byte| matches!(byte, b'+' | b'-'))
+    // Most texts end here, so that is looked at first.
+    let sign = rest.iter().find(|byte| !byte.is_ascii_digit() && !matches!(byte, b'.' | b' '));
+    sign.is_some_and(|byte| matches!(byte, b'+' | b'-'))
+        && time[13] == b':'
+        && time[16] == b':'
+        && begins_with_a_day(time)
 }
 
 /// What is wrong with a text as a DATE, or with `clock` as a DATETIME.

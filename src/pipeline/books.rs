@@ -148,13 +148,14 @@ impl Books {
             table.loads += 1;
             table.busy = at;
         }
+        let all_loaded = tally.loaded;
         for range in ranges {
             let whole = self.ranges.entry(range.partition.clone());
             let whole = whole.or_insert((range.first, range.next));
             whole.1 = whole.1.max(range.next);
             let tally = entry.partitions.get(&range.partition).cloned().unwrap_or_default();
             // StarRocks does not say which partition a row came from.
-            let is_only_one = tally.loaded == entry.tally().loaded;
+            let is_only_one = tally.loaded == all_loaded;
             let left_out = if is_only_one { left_out } else { 0 };
             self.partition(range).enter(range, &tally, left_out);
         }

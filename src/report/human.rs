@@ -3,7 +3,7 @@
 use crate::error::{Problem, is_unseen};
 use crate::event::{Audited, Load, Reasoned, Refused, Started, Summary, TableProgress};
 use crate::record::OffsetRange;
-use crate::report::units::{bytes, bytes_per_second, grouped, rows_per_second, time};
+use crate::report::units::{bytes, bytes_per_second, counted, grouped, rows_per_second, time};
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
@@ -123,20 +123,20 @@ pub fn summary(summary: &Summary) -> String {
     let mut text = aligned(&rows);
     if all.filtered_rows > 0 {
         text.push_str(&format!(
-            "\nleft out: {} rows by StarRocks (`max_filter_ratio`, `where`)",
-            grouped(all.filtered_rows)
+            "\nleft out: {} by StarRocks (`max_filter_ratio`, `where`)",
+            counted(all.filtered_rows, "row")
         ));
     }
     if summary.filtered > summary.repeated {
         text.push_str(&format!(
-            "\nfiltered: {} records without a value or dropped by a transform",
-            grouped(summary.filtered - summary.repeated)
+            "\nfiltered: {} without a value or dropped by a transform",
+            counted(summary.filtered - summary.repeated, "record")
         ));
     }
     if summary.repeated > 0 {
         text.push_str(&format!(
-            "\nrepeated: {} dead letters of records that other letters of this run hold as well",
-            grouped(summary.repeated)
+            "\nrepeated: {} of records that other letters of this run hold as well",
+            counted(summary.repeated, "dead letter")
         ));
     }
     text.push_str(&not_loaded(summary));
@@ -193,9 +193,8 @@ fn not_loaded(summary: &Summary) -> String {
     });
     if summary.extra_loads > 0 {
         text.push_str(&format!(
-            "; {} {} went into finding those that StarRocks rejects",
-            grouped(summary.extra_loads),
-            if summary.extra_loads == 1 { "load" } else { "loads" }
+            "; {} went into finding those that StarRocks rejects",
+            counted(summary.extra_loads, "load")
         ));
     }
     for reason in summary.reasons.iter().take(MOST) {
@@ -272,7 +271,11 @@ pub(super) fn safe(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::error::Kind;
+    use crate::record::{Offset, Partition};
 
     #[test]
     fn what_controls_a_terminal_or_turns_its_text_is_not_printed() {
@@ -280,9 +283,6 @@ mod tests {
         let plain = "é 日本 می\u{200c}خواهم";
         assert_eq!(safe(plain), plain);
     }
-    use crate::error::Kind;
-    use crate::record::{Offset, Partition};
-    use std::time::Duration;
 
     #[test]
     fn an_error_has_its_parts_in_order() {

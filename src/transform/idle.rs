@@ -6,9 +6,12 @@ use crate::data::options::Options;
 /// A key of the configuration that changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    pub key: String,
+    /// What the component's keys begin with, the dot included.
+    pub prefix: String,
+    /// The rest of the key.
+    pub name: String,
     pub why: String,
-    /// Keys that would have been read, set or not.
+    /// Names that would have been read behind the prefix, set or not.
     pub read: Vec<String>,
 }
 
@@ -19,12 +22,11 @@ impl Idle {
         prefix: &str,
         class: &str,
     ) -> impl Iterator<Item = Idle> {
-        let read: Vec<String> =
-            options.asked().into_iter().map(|name| format!("{prefix}{name}")).collect();
         options.unread().into_iter().map(move |name| Idle {
-            key: format!("{prefix}{name}"),
+            prefix: prefix.to_owned(),
+            name: name.to_owned(),
             why: format!("{class} does not read it"),
-            read: read.clone(),
+            read: options.asked(),
         })
     }
 
@@ -43,7 +45,8 @@ impl Idle {
                 continue;
             }
             let why = format!("`{list}` does not list `{alias}`");
-            idle.push((alias.to_owned(), Idle { key: key.to_owned(), why, read: vec![] }));
+            let (prefix, name) = (prefix.clone(), rest.to_owned());
+            idle.push((alias.to_owned(), Idle { prefix, name, why, read: vec![] }));
         }
         idle.into_iter().map(|(_, idle)| idle).collect()
     }

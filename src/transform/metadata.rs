@@ -239,9 +239,9 @@ impl Metadata {
         }
         for (key, _) in options.iter() {
             let header = key.strip_prefix("header.").and_then(|key| key.strip_suffix(".field"));
-            if let (Some(header), Some(name)) = (header, header.and(options.string(key))) {
-                fields.push(NewField::new(name, Source::Header(header.to_string())));
-            }
+            let Some(header) = header else { continue };
+            let source = Source::Header(header.to_string());
+            fields.extend(options.string(key).map(|name| NewField::new(name, source)));
         }
         if fields.is_empty() {
             return Err(Failure::config(

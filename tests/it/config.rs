@@ -202,6 +202,16 @@ fn every_mistake_in_transforms_is_told_with_its_line() {
 }
 
 #[test]
+fn a_misspelt_option_is_told_beside_options_that_may_have_any_name() {
+    check_warned(
+        "transforms=m\ntransforms.m.type=starsink.transforms.Metadata\ntransforms.m.offset.field=o\n\
+         transforms.m.header.trace.field=t\ntransforms.m.ofset.field=x\n",
+        "`transforms.m.ofset.field` has no effect: starsink.transforms.Metadata does not read it \
+         (f:12 `transforms.m.ofset.field`)\nhint: did you mean `transforms.m.offset.field`?\n",
+    );
+}
+
+#[test]
 fn deletes_that_an_old_default_drops_are_told() {
     let unwrap = "transforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState\n";
     check_warned(unwrap, "");

@@ -507,7 +507,9 @@ impl Run<'_> {
         isolation.loaded(has_rows);
         if isolation.piece().is_empty() {
             let loads = isolation.extra_loads();
-            (self.report)(Event::Step(format!("the search took {loads} loads more")));
+            (self.report)(Event::Step(format!(
+                "the search is over (loads beside the batch: {loads})"
+            )));
             self.books.extra_loads += loads;
             self.aside.isolation = None;
             self.aside.names_fail = false;

@@ -440,7 +440,7 @@ fn letters_are_told_apart_by_what_they_hold() {
     assert_eq!(counts(&report), expect, "{report}");
     let (output, report) = stage.load(&job, &["--replay", &stage.dead], 3);
     assert_eq!(counts(&report), expect, "{report}");
-    assert!(output.stdout.contains("repeated: 1 dead letters"), "{}", output.stdout);
+    assert!(output.stdout.contains("repeated: 1 dead letter of records"), "{}", output.stdout);
     assert_eq!(stage.count(), 2);
     let again = stage.letters().pop().expect("the one that is bad");
     let topics = again.headers.iter().filter(|(name, _)| name == "__connect.errors.topic");
